@@ -1,0 +1,8 @@
+"""The registry of papers: explicit, in the order of the report, and free of side effects."""
+
+from __future__ import annotations
+
+from replications.goyal import PAPER as GOYAL
+from shared.paper import Paper
+
+PAPERS: dict[str, Paper] = {paper.key: paper for paper in (GOYAL,)}

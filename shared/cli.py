@@ -1,0 +1,227 @@
+"""The command line: ``python -m replications list|plan|run|status|verdicts|report|check|bench|data``.
+
+Answers ``--help`` in a fraction of a second: whatever needs torch, pandas or a plotting library is imported inside the
+command that needs it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from shared.paper import Paper
+from shared.spec import PRESETS
+from shared.workflow.suite import EngineError, Suite, results_dir
+
+WIDE = 160
+"""Columns of a table that goes to a file or a pipe."""
+out = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else WIDE)
+err = Console(stderr=True, soft_wrap=True, highlight=False, width=None if sys.stderr.isatty() else WIDE)
+
+PaperKey = Annotated[str, typer.Argument(help="which paper (see: list)")]
+PresetName = Annotated[str, typer.Option(help="paper (faithful), reduced (two CPU cores) or smoke (plumbing)")]
+Seeds = Annotated[int | None, typer.Option(min=1, help="only the first so many seeds of every arm")]
+SweepName = Annotated[str | None, typer.Option(help="only this sweep")]
+Arms = Annotated[list[str] | None, typer.Option("--arm", help="only these arms; patterns such as 'kn-*-warmup' work")]
+Sets = Annotated[list[str] | None, typer.Option("--set", help="override a field: a.b=value; makes runs of their own")]
+Json = Annotated[bool, typer.Option("--json", help="print JSON")]
+Jobs = Annotated[int | None, typer.Option(min=1, help="packs at once [default: one a core, or one a GPU]")]
+Devices = Annotated[int, typer.Option(min=1, help="devices per node that share a run (DDP)")]
+Nodes = Annotated[int, typer.Option(min=1, help="nodes that share a run (needs --profile slurm)")]
+Micro = Annotated[int | None, typer.Option(min=1, help="samples per device and forward pass; the rest accumulates")]
+Workers = Annotated[int, typer.Option(min=0, help="data-loading processes per device (ImageNet)")]
+Threads = Annotated[int, typer.Option(min=1, help="threads per process; other counts change the last bits")]
+Accelerator = Annotated[str | None, typer.Option(help="cpu or gpu [default: a GPU where there is one]")]
+PerGpu = Annotated[int, typer.Option(min=1, help="packs that may share one GPU")]
+Speed = Annotated[float | None, typer.Option("--images-per-s", help="forecast with this throughput, measure nothing")]
+Profile = Annotated[str, typer.Option(help="local or slurm")]
+PackMinutes = Annotated[float | None, typer.Option(help="longest pack aimed at [default: 6 local, 60 slurm]")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="check everything and print the plan only")]
+NoReport = Annotated[bool, typer.Option("--no-report", help="train only; leave tables and report as they are")]
+Engine = Annotated[str, typer.Option(help="further arguments for Snakemake, in one string")]
+KeysOnly = Annotated[bool, typer.Option("--papers", help="only the keys of the papers, one a line")]
+OnePaper = Annotated[str | None, typer.Option("--paper", help="only this paper")]
+Collate = Annotated[bool, typer.Option(help="read the run folders again; otherwise the snapshot speaks")]
+STATE_COLUMNS = ("finished", "diverged", "running", "resumable", "waiting", "damaged", "failed")
+OnePaperArgument = Annotated[str | None, typer.Argument(help="only this paper")]
+
+
+def main(papers: dict[str, Paper], module: str = "replications", trainer: str = "shared.training") -> None:
+    """Run the command line over a registry of papers; ``module`` and ``trainer`` are those of ``Suite``."""
+    try:
+        make_app(Suite(papers, module, trainer))()
+    except Exception as problem:
+        ours = type(problem).__module__.split(".")[0] in ("shared", "replications", module.split(".")[0])
+        if not ours or os.environ.get("REPLICATIONS_TRACEBACK"):
+            raise
+        err.print(str(problem), style="red", markup=False)
+        sys.exit(2)
+
+
+def make_app(suite: Suite) -> typer.Typer:
+    """The typer application; errors pass through, so that tests see them."""
+    app = typer.Typer(
+        name=suite.module,
+        help="Do the claims of the large-batch training papers hold here, at this scale, with this many seeds?",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+
+    @app.command("list")
+    def list_(keys: KeysOnly = False, as_json: Json = False) -> None:
+        """Papers, their sweeps and the runs of each preset."""
+        if keys:
+            print("\n".join(suite.papers))
+            return
+        rows = [
+            {"paper": p.key, "preset": preset, "sweep": s.name, "says": s.says,
+             "arms": len({x.arm for x in s.specs}), "runs": len(s.specs)}
+            for p in suite.papers.values() for preset in PRESETS for s in p.sweeps(preset)
+        ]  # fmt: skip
+        show(rows, as_json)
+
+    @app.command()
+    def plan(
+        paper: PaperKey, preset: PresetName = "reduced", seeds: Seeds = None, sweep: SweepName = None,
+        arm: Arms = None, set_: Sets = None, profile: Profile = "local", jobs: Jobs = None, devices: Devices = 1,
+        nodes: Nodes = 1, micro_batch: Micro = None, workers: Workers = 0, threads: Threads = 1,
+        accelerator: Accelerator = None, per_gpu: PerGpu = 1, images_per_s: Speed = None,
+        pack_minutes: PackMinutes = None, as_json: Json = False,
+    ) -> None:  # fmt: skip
+        """What a run command would do, and how long it would take on this machine."""
+        from shared.workflow import drive, screen
+
+        chosen = {"seeds": seeds, "sweep": sweep, "arms": arm, "assignments": set_}
+        execution = drive.execution(preset, profile, devices, nodes, micro_batch, workers, threads, accelerator)
+        made = drive.make_plan(
+            suite, paper, preset, profile, execution, chosen, jobs=jobs, per_gpu=per_gpu,
+            images_per_s=images_per_s, pack_minutes=pack_minutes, tell=err.print,
+        )  # fmt: skip
+        if as_json:
+            show(made.summary(), True)
+            return
+        out.print(screen.plan_table(made))
+        out.print(screen.plan_line(made))
+
+    @app.command()
+    def run(
+        paper: PaperKey, preset: PresetName = "reduced", seeds: Seeds = None, sweep: SweepName = None,
+        arm: Arms = None, set_: Sets = None, profile: Profile = "local", jobs: Jobs = None, devices: Devices = 1,
+        nodes: Nodes = 1, micro_batch: Micro = None, workers: Workers = 0, threads: Threads = 1,
+        accelerator: Accelerator = None, per_gpu: PerGpu = 1, images_per_s: Speed = None,
+        pack_minutes: PackMinutes = None, engine: Engine = "", dry_run: DryRun = False, no_report: NoReport = False,
+    ) -> None:  # fmt: skip
+        """Train what is not done yet; then collate the tables and rebuild the report."""
+        from shared.workflow import drive
+
+        chosen = {"seeds": seeds, "sweep": sweep, "arms": arm, "assignments": set_}
+        execution = drive.execution(preset, profile, devices, nodes, micro_batch, workers, threads, accelerator)
+        made = drive.make_plan(
+            suite, paper, preset, profile, execution, chosen, jobs=jobs, per_gpu=per_gpu,
+            images_per_s=images_per_s, pack_minutes=pack_minutes, tell=out.print, must_train=not dry_run,
+        )  # fmt: skip
+        drive.say_plan(made, out)
+        failed = 0 if dry_run else drive.train(suite, made, profile, per_gpu, engine, out)
+        if not (dry_run or no_report):
+            build_report(suite, [paper])
+        raise typer.Exit(1 if failed else 0)
+
+    @app.command(hidden=True)
+    def pack(plan_file: Path, index: int) -> None:
+        """Train one pack of a plan: the body of a job."""
+        from shared.workflow.pack import run_pack
+
+        raise typer.Exit(1 if run_pack(suite, plan_file.resolve(), index) else 0)
+
+    @app.command()
+    def status(paper: OnePaper = None, preset: PresetName = "reduced", as_json: Json = False) -> None:
+        """Runs done, running, failed and to do, by sweep."""
+        from shared.workflow.state import status_rows
+
+        rows = [row for p in _papers(suite, paper) for row in status_rows(p, preset, results_dir())]
+        show(rows, as_json, only=("sweep", "arm", "runs", *STATE_COLUMNS))
+
+    @app.command()
+    def verdicts(paper: OnePaperArgument = None, as_json: Json = False) -> None:
+        """One outcome a claim, from the collated runs."""
+        from shared.workflow.outcome import verdict_rows
+
+        rows = [row for p in _papers(suite, paper) for row in verdict_rows(p, results_dir())]
+        show(rows, as_json, only=("paper", "claim", "outcome", "scale", "n", "ours", "reason"))
+
+    @app.command()
+    def report(paper: OnePaper = None, collate: Collate = True) -> None:
+        """Collate the runs, rebuild tables, figures and report, and refresh the generated blocks."""
+        build_report(suite, [paper] if paper else list(suite.papers), collate)
+
+    @app.command()
+    def check() -> None:
+        """Fail when a generated block of README or card is stale."""
+        from shared.workflow.outcome import stale_blocks
+
+        stale = stale_blocks(suite, results_dir())
+        if stale:
+            raise EngineError(f"stale: {', '.join(stale)}; run make report and commit what it writes")
+        out.print("all generated blocks are up to date")
+
+    @app.command()
+    def bench(as_json: Json = False) -> None:
+        """What the harness costs and gains, as ratios measured within one run."""
+        for name in ("OMP", "MKL", "OPENBLAS"):
+            os.environ.setdefault(f"{name}_NUM_THREADS", "1")  # before torch is imported, here and in its children
+        from shared.bench import ratios
+
+        rows = ratios(next(iter(suite.papers.values())))
+        for row in rows:
+            row["met"] = row["ratio"] <= row["bound"] if row.get("lower") else row["ratio"] >= row["bound"]
+        if as_json:
+            show(rows, True)
+            return
+        rounded = [{k: f"{v:.3g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows]
+        show(rounded, False, only=("name", "ours", "other", "unit", "ratio", "bound", "met"))
+
+    @app.command()
+    def data(paper: OnePaper = None, preset: PresetName = "reduced") -> None:
+        """Fetch and verify the data sets that a preset needs, and say where each was found."""
+        from shared.workflow import sources
+
+        specs = [s for p in _papers(suite, paper) for s in p.runs(preset).values()]
+        for line in sources.ready(specs):
+            out.print(line, markup=False)
+
+    return app
+
+
+def _papers(suite: Suite, key: str | None) -> list[Paper]:
+    return [suite.paper(key)] if key else list(suite.papers.values())
+
+
+def build_report(suite: Suite, keys: list[str], collate: bool = True) -> None:
+    from shared.workflow.outcome import refresh
+
+    for path in refresh(suite, keys, results_dir(), collate=collate):
+        out.print(f"wrote {path}")
+
+
+def show(rows: Any, as_json: bool, only: tuple[str, ...] | None = None) -> None:
+    """A list of dictionaries as a table, or anything as JSON on standard output."""
+    if as_json:
+        print(json.dumps(rows, indent=1, default=str, ensure_ascii=False))
+        return
+    if not isinstance(rows, list) or not rows or not isinstance(rows[0], dict):
+        out.print(rows or "nothing to show", markup=False)
+        return
+    columns = [c for c in (only or rows[0])]
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*("" if row.get(c) is None else str(row[c]) for c in columns))
+    out.print(table)

@@ -1,0 +1,7 @@
+"""The one error of this package."""
+
+from __future__ import annotations
+
+
+class DataError(RuntimeError):
+    """Data that cannot be found, read or split as asked; the message names the thing and the remedy."""

@@ -1,0 +1,175 @@
+"""The data of a run as a LightningDataModule: which images are trained on, in which batches, evaluated on which."""
+
+from __future__ import annotations
+
+import os
+from abc import abstractmethod
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+from torch import Tensor
+
+from shared.datamodules.augment import Normalise
+from shared.datamodules.errors import DataError
+from shared.datamodules.loaders import ArrayImages, EvalLoader, TrainLoader
+from shared.datamodules.order import SUBSET, EpochBatches, accumulation, permutation
+from shared.datamodules.sources import load, public_name
+from shared.spec import DataSpec, Execution, RunSpec
+
+EVAL_BATCH = 1000
+
+
+def make_datamodule(spec: RunSpec, execution: Execution, data_dir: str | os.PathLike | None = None) -> RunData:
+    """The data of a run. ``augment="imagenet"`` and the data set ``imagenet`` are streamed, all else is held in memory.
+
+    Raises DataError for data that do not fit the spec (when set up) and SplitError for batches that cannot be cut
+    over the devices and micro-batches of ``execution``.
+    """
+    if spec.data.name == "imagenet" or spec.data.augment == "imagenet":
+        from shared.datamodules.imagenet import FolderData
+
+        return FolderData(spec, execution, data_dir)
+    return ArrayData(spec, execution, data_dir)
+
+
+def subset(n: int, data: DataSpec) -> tuple[np.ndarray, np.ndarray]:
+    """``(trained on, held out)``: sorted ids, int64, of n training images.
+
+    Both come from one fixed permutation, the same for every run: its head is trained on, its tail is held out. So a
+    given train_size means the same images with and without a holdout. Raises DataError when n is too small.
+    """
+    size = n - data.holdout if data.train_size is None else data.train_size
+    if data.holdout < 0 or size < 1 or size + data.holdout > n:
+        raise DataError(
+            f"{data.name} has {n} training images: train_size={data.train_size} and holdout={data.holdout} do not fit; "
+            f"together they must be between 1 and {n}"
+        )
+    order = permutation(n, SUBSET)
+    return np.sort(order[:size]), np.sort(order[n - data.holdout :])
+
+
+class RunData(pl.LightningDataModule):
+    """What every kind of data shares. ``setup`` fills in the attributes; train batches are (images, labels, weight).
+
+    ``weight`` multiplies the mean loss of the micro-batch: with ``accumulate_grad_batches=accumulate`` and DDP's mean
+    over ranks, the gradient of an update is the mean over its global batch. Evaluation batches are (images, labels);
+    each rank sees its own share, so sums and counts must be added over ranks.
+    """
+
+    num_classes: int
+    input_shape: tuple[int, int, int]
+    sha256: str
+    train_size: int
+    steps_per_epoch: int
+    """Updates in an epoch; what does not fill a last batch is left out."""
+
+    def __init__(self, spec: RunSpec, execution: Execution, data_dir: str | os.PathLike | None = None):
+        super().__init__()
+        self.spec, self.execution, self.data_dir = spec, execution, data_dir
+        self.data_name = public_name(spec.data.name)
+        self.accumulate = accumulation(spec.batch_size, spec.bn_batch, execution.world_size, execution.micro_batch)
+        # A rank may have nothing to evaluate when there are fewer images than ranks.
+        self.allow_zero_length_dataloader_with_multiple_devices = True
+        self._ready = False
+
+    @abstractmethod
+    def _open(self) -> int:
+        """Find the data, set num_classes, input_shape and sha256; return the number of training images."""
+
+    @abstractmethod
+    def _train_source(self) -> Any:
+        """An object with ``blocks(batches, epoch)`` over the training subset ``self.train_ids``."""
+
+    @abstractmethod
+    def _eval_loader(self, rank: int, world: int) -> Any:
+        """Images ``self.held_ids`` of the training set if there are any, else the test set."""
+
+    def prepare_data(self) -> None:
+        """Fetch and decode what is missing: once, before other processes ask for it."""
+        self.setup()
+
+    def setup(self, stage: str | None = None) -> None:
+        if self._ready:
+            return
+        n = self._open()
+        self.train_ids, self.held_ids = subset(n, self.spec.data)
+        self.train_size = len(self.train_ids)
+        self.steps_per_epoch = self.batches(0, self.execution.world_size).updates
+        self._ready = True
+
+    def batches(self, rank: int, world: int) -> EpochBatches:
+        """The micro-batches of a rank."""
+        return EpochBatches(
+            len(self.train_ids),
+            self.spec.batch_size,
+            self.spec.seed,
+            chunk=self.spec.bn_batch,
+            micro_batch=self.execution.micro_batch,
+            rank=rank,
+            world=world,
+        )
+
+    def train_dataloader(self) -> TrainLoader:
+        self.setup()
+        rank, world = self._place()
+        batches = self.batches(rank, world)
+        trainer = self.trainer
+        if trainer is not None and trainer.accumulate_grad_batches != batches.accumulate:
+            raise DataError(
+                f"the Trainer has accumulate_grad_batches={trainer.accumulate_grad_batches}, but an update of "
+                f"{self.spec.batch_size} samples is {batches.accumulate} micro-batches on each of {world} devices; "
+                "pass the datamodule's accumulate to the Trainer"
+            )
+        return TrainLoader(self._train_source(), batches)
+
+    def val_dataloader(self) -> Any:
+        self.setup()
+        return self._eval_loader(*self._place())
+
+    test_dataloader = val_dataloader
+
+    def train_batches_for_statistics(self, n: int, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """``(images, labels)`` of min(n, train_size) training images in batches of ``batch``, for precise BN.
+
+        They are augmented, since batch norm is trained on augmented images: the first images of the run's epoch 0, as
+        they look there. Every rank gets the same ones. The last batch may be smaller.
+        """
+        self.setup()
+        order = self.batches(0, 1 if self.accumulate == 1 else self.execution.world_size).order(0)[:n]
+        source = self._train_source()
+        for start in range(0, len(order), batch):
+            yield source.take(order[start : start + batch], 0)
+
+    def _place(self) -> tuple[int, int]:
+        if self.trainer is None:
+            return 0, 1
+        return self.trainer.global_rank, self.trainer.world_size
+
+
+class ArrayData(RunData):
+    """Data held in memory: memory-mapped uint8, augmented in batches, no worker processes."""
+
+    def _open(self) -> int:
+        self.arrays = load(self.spec.data.name, self.data_dir)
+        self.num_classes = len(self.arrays.classes)
+        self.sha256 = self.arrays.sha256
+        channels, height, width = self.arrays.train_x.shape[1:]
+        self.input_shape = (channels, height, width)
+        self.normalise = Normalise(self.arrays.mean, self.arrays.std, height, width)
+        return len(self.arrays.train_x)
+
+    def _train_source(self) -> ArrayImages:
+        kind = self.spec.data.augment
+        if kind == "imagenet":
+            raise DataError("augment='imagenet' needs images in a folder: folder:<path> or imagenet")
+        images = np.moveaxis(self.arrays.train_x, 1, -1)
+        return ArrayImages(images, self.arrays.train_y, self.train_ids, kind, self.normalise, self.spec.seed)
+
+    def _eval_loader(self, rank: int, world: int) -> EvalLoader:
+        images, labels = self.arrays.test_x, self.arrays.test_y
+        if len(self.held_ids):
+            images, labels = self.arrays.train_x[self.held_ids], self.arrays.train_y[self.held_ids]
+        images = np.moveaxis(images, 1, -1)
+        return EvalLoader(images, labels, self.normalise, batch=EVAL_BATCH, rank=rank, world=world)

@@ -1,0 +1,28 @@
+"""Initial weights, as Goyal et al. 2017, section 5.1, give them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from torch import nn
+
+
+def init_weights(net: nn.Module, classifier: nn.Module, zero: Iterable[nn.Module] = ()) -> nn.Module:
+    """Initialise in place and return the net.
+
+    Convolutions: He normal over fan-out. Hidden linear layers: He normal over fan-in (the convention of MLPs).
+    ``classifier``: N(0, 0.01²). Biases 0. BN γ = 1, β = 0, except γ = 0 in the layers of ``zero``.
+    """
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        elif isinstance(module, nn.Linear):
+            nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.ones_(module.weight)
+        if getattr(module, "bias", None) is not None:
+            nn.init.zeros_(module.bias)
+    nn.init.normal_(classifier.weight, std=0.01)
+    for module in zero:
+        nn.init.zeros_(module.weight)
+    return net

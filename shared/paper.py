@@ -1,0 +1,99 @@
+"""What a paper is to the harness: a key, a spec type, declared sweeps, claims, figures; nothing is imported early."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import re
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from shared.spec import PRESETS, Preset, RunSpec, SpecError
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A named, declared set of runs. A run may stand in several sweeps; it is trained once."""
+
+    name: str
+    says: str
+    """One line: what the sweep is for, and the figure or table it feeds."""
+    specs: tuple[RunSpec, ...]
+
+
+@dataclass(frozen=True)
+class Paper:
+    """One paper. ``module``, ``figures`` and ``checks`` are dotted names, resolved when first needed."""
+
+    key: str
+    title: str
+    authors: str
+    arxiv: str
+    year: int
+    protocol: int
+    spec: type[RunSpec]
+    sweeps: Callable[[Preset], tuple[Sweep, ...]]
+    """Every sweep of a preset, seeds expanded."""
+    roles: Callable[[Preset], dict[str, str | tuple[str, ...]]]
+    """Names for arm templates in claims and figures: ``{"base": "32", "grid": ("32", "64")}``."""
+    counterpart: Callable[[RunSpec], RunSpec | None]
+    """The paper-preset spec that a smaller spec stands for (None: the arm is ours alone)."""
+    folder: Path
+    notes: tuple[str, ...] = ()
+    """Deviations that no diff of specs can show, one sentence each."""
+    errata: tuple[str, ...] = field(default=())
+
+    def dotted(self, name: str) -> Any:
+        """``replications.<key>.<name>``, imported now (``module`` needs torch, ``figures`` and ``checks`` do not)."""
+        return importlib.import_module(f"replications.{self.key}.{name}")
+
+    def claims(self) -> list[dict[str, Any]]:
+        """The claims of ``claims.toml`` as plain dictionaries, in the order of the file."""
+        return tomllib.loads((self.folder / "claims.toml").read_text())["claim"]
+
+    def runs(self, preset: str, seeds: int | None = None, sweep: str | None = None) -> dict[str, RunSpec]:
+        """``{run_id: spec}`` of a preset in declared order, each run once.
+
+        ``seeds`` keeps the first so many seeds of every arm. Raises SpecError for an unknown preset or sweep.
+        """
+        return {s.run_id: s for sw in self.select(preset, sweep) for s in _first_seeds(sw.specs, seeds)}
+
+    def select(self, preset: str, sweep: str | None = None) -> tuple[Sweep, ...]:
+        if preset not in PRESETS:
+            raise SpecError(f"unknown preset {preset!r}; there are: {', '.join(PRESETS)}")
+        sweeps = self.sweeps(preset)
+        if sweep is None:
+            return sweeps
+        found = tuple(s for s in sweeps if s.name == sweep)
+        if not found:
+            raise SpecError(f"{self.key} has no sweep {sweep!r}; there are: {', '.join(s.name for s in sweeps)}")
+        return found
+
+    def arms(self, template: str, preset: Preset) -> tuple[str, ...]:
+        """``"kn-{grid}"`` → one arm name for each value of the role (roles that hold a tuple expand)."""
+        roles = self.roles(preset)
+        names = re.findall(r"{(\w+)}", template)
+        if unknown := [n for n in names if n not in roles]:
+            raise SpecError(f"{self.key}: {template!r} uses role {unknown[0]!r}; {preset} has: {', '.join(roles)}")
+        values = [(roles[n],) if isinstance(roles[n], str) else roles[n] for n in names]
+        return tuple(template.format(**dict(zip(names, v, strict=True))) for v in itertools.product(*values))
+
+    def sweep_of(self, run_id: str, preset: Preset) -> str:
+        """The first declared sweep that holds the run: its W&B group is ``<paper>/<sweep>``."""
+        return next((s.name for s in self.sweeps(preset) if any(x.run_id == run_id for x in s.specs)), "ad-hoc")
+
+
+def _first_seeds(specs: tuple[RunSpec, ...], seeds: int | None) -> list[RunSpec]:
+    if seeds is None:
+        return list(specs)
+    if seeds < 1:
+        raise SpecError(f"seeds must be at least 1, not {seeds}")
+    kept: dict[str, list[int]] = {}
+    for spec in specs:
+        known = kept.setdefault(spec.arm, [])
+        if spec.seed not in known and len(known) < seeds:
+            known.append(spec.seed)
+    return [s for s in specs if s.seed in kept[s.arm]]

@@ -1,0 +1,200 @@
+"""One report from tables and verdicts: report.md, and from it report.pdf and report.html. Same input, same bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+
+from shared.paper import Paper
+from shared.report import claims, figures, interactive, render, tables
+from shared.report.data import Source
+from shared.report.grid import Column, Grid
+from shared.report.plots import Plot, plot
+from shared.spec import PRESETS
+
+TITLE = "Large-batch replications: report"
+Tables = Mapping[str, tuple[pd.DataFrame, pd.DataFrame]]
+"""``{paper key: (rows, history)}``; a paper that is absent has no runs."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was written, and the plots behind the figures."""
+
+    markdown: Path
+    html: Path
+    pdf: Path
+    figures: tuple[Path, ...]
+    tables: tuple[Path, ...]
+    plots: tuple[Plot, ...]
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        return (self.markdown, self.html, self.pdf, *self.figures, *self.tables)
+
+
+def build_report(
+    papers: Iterable[Paper], data: Tables, verdicts: Mapping[str, Iterable[claims.Verdict]], out_dir: Path
+) -> Report:
+    """Write report.md, report.html, report.pdf, figures/ and tables/ below ``out_dir``.
+
+    ``verdicts`` is {paper key: the dictionaries of ``shared.stats.verdict.verdicts``}. Missing runs become stated
+    gaps. Raises ReportError for tables or verdicts that lack what they must have.
+    """
+    writer = _Writer(out_dir)
+    listed = list(papers)
+    entries = [writer.paper(p, sources(p, data), claims.check(verdicts.get(p.key, ()))) for p in listed]
+    scales = [s for s in PRESETS if any(s in e["scales"] for e in entries)]
+    status = status_grid(listed, data, verdicts)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(render.TEMPLATES), undefined=jinja2.StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True, autoescape=False, keep_trailing_newline=True,
+    )  # fmt: skip
+    text = environment.get_template("report.md.j2").render(
+        title=TITLE, papers=entries, scales=scales, runs=sum(e["runs"] for e in entries), how=_how(),
+        status=writer.table(status), cross=_across(writer, entries) if len(entries) > 1 else "",
+    )  # fmt: skip
+    markdown = out_dir / "report.md"
+    markdown.write_text(_tidy(text), encoding="utf-8")
+    shown = ", ".join(scales) or "none"
+    interactive.write_script(out_dir)
+    live = {p.name: (interactive.as_json(p), " · ".join(filter(None, (p.footer, p.remark)))) for p in writer.plots}
+    page = render.to_html(_tidy(text), out_dir, TITLE, shown, live)
+    pdf = render.to_pdf(_tidy(text), out_dir, TITLE, shown)
+    return Report(markdown, page, pdf, tuple(writer.figures), tuple(writer.tables), tuple(writer.plots))
+
+
+def sources(paper: Paper, data: Tables) -> list[Source]:
+    """The presets to show: those with finished runs; smoke only where there is nothing else."""
+    rows, history = data.get(paper.key, (pd.DataFrame(), pd.DataFrame()))
+    found = [s for preset in PRESETS if len((s := Source.select(paper, preset, rows, history)).rows)]
+    return [s for s in found if s.preset != "smoke"] or found
+
+
+def status_grid(papers: Iterable[Paper], data: Tables, verdicts: Mapping[str, Iterable[claims.Verdict]]) -> Grid:
+    """Papers × outcomes, one row for each scale that has runs or verdicts; claims not run have no scale."""
+    entries = []
+    for paper in papers:
+        runs = {s.preset: len(s.rows) for s in sources(paper, data)}
+        listed = list(verdicts.get(paper.key, ()))
+        for scale in (*PRESETS, None):
+            mine = [v for v in listed if v["scale"] == scale]
+            if mine or scale in runs:
+                entries.append((short_name(paper), scale or "none", runs.get(scale, 0), mine))
+    return claims.overview(entries)
+
+
+def short_name(paper: Paper) -> str:
+    """``Goyal et al. 2017``."""
+    names = paper.authors.split(",")
+    return f"{names[0].strip()}{' et al.' if len(names) > 1 else ''} {paper.year}"
+
+
+def command(key: str, preset: str) -> str:
+    """The make command that runs a paper's preset."""
+    if preset == "smoke":
+        return f"make smoke-{key}"
+    return f"make replicate-{key}" + (f" PRESET={preset}" if preset != "reduced" else "")
+
+
+class _Writer:
+    """Writes figures and tables while the text is put together."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.figures: list[Path] = []
+        self.tables: list[Path] = []
+        self.plots: list[Plot] = []
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def table(self, grid: Grid) -> str:
+        if grid.rows:
+            self.tables.append(grid.write(self.folder / "tables"))
+        return grid.markdown()
+
+    def paper(self, paper: Paper, found: list[Source], verdicts: list[claims.Verdict]) -> dict[str, Any]:
+        declared = paper.dotted("figures")
+        if verdicts:
+            full = self.folder / "tables" / f"{paper.key}-verdicts.json"
+            full.parent.mkdir(exist_ok=True)
+            full.write_text(claims.as_json(verdicts), encoding="utf-8")
+            self.tables.append(full)
+        spare = Source(paper, "paper", pd.DataFrame(), pd.DataFrame())
+        return {
+            "name": short_name(paper), "authors_short": short_name(paper).rsplit(" ", 1)[0], "year": paper.year,
+            "title": paper.title, "authors": paper.authors, "arxiv": paper.arxiv,
+            "scales": [s.preset for s in found], "runs": sum(len(s.rows) for s in found),
+            "command": command(paper.key, "reduced"), "notes": paper.notes, "errata": paper.errata,
+            "outcomes": self.table(claims.outcomes(verdicts, paper.key)) if verdicts else "",
+            "evidence": self.table(claims.evidence(verdicts, paper.key)) if verdicts else "",
+            "sections": [self._section(s, declared) for s in found],
+            "not_run": [self.table(tables.of_paper(t, spare)) for t in declared.TABLES if not t.rows],
+            "cost": sum(float(tables.cost_of(s.rows)["core_hours"]) for s in found),
+        }  # fmt: skip
+
+    def _section(self, source: Source, declared: Any) -> dict[str, Any]:
+        alone = [f"`{arm}`" for arm, spec in source.specs.items() if source.paper.counterpart(spec) is None]
+        return {
+            "preset": source.preset,
+            "about": _about(source),
+            "figures": [self._figure(f, source) for f in declared.FIGURES],
+            "tables": [self.table(tables.of_paper(t, source)) for t in declared.TABLES
+                       if t.rows and source.preset in t.presets],
+            "tuning": self.table(tables.tuning(source)),
+            "deviations": self.table(tables.deviations(source)),
+            "alone": f"Arms of ours alone, without a counterpart in the paper: {', '.join(alone)}." if alone else "",
+            "cost": self.table(tables.cost(source)),
+            "origin": self.table(tables.origin(source)),
+            "command": command(source.paper.key, source.preset),
+        }  # fmt: skip
+
+    def _figure(self, declared: Any, source: Source) -> str:
+        drawn = plot(declared, source)
+        head = f"**{declared.where}: {declared.title}** ({source.preset} scale)"
+        if drawn.empty:
+            again = command(source.paper.key, source.preset)
+            return f"{head}: no finished runs of {', '.join(f'`{a}`' for a in drawn.gaps)}. Run `{again}`."
+        self.figures += figures.write(drawn, self.folder / "figures")
+        self.plots.append(drawn)
+        gaps = f" Not run: {', '.join(f'`{a}`' for a in drawn.gaps)}." if drawn.gaps else ""
+        return f"![{head}. {declared.caption}{gaps}](figures/{drawn.name}.svg)"
+
+
+def _about(source: Source) -> str:
+    done, every = len(source.rows), sum(source.expected.values())
+    text = f"{done} of {every} declared runs are finished."
+    if lost := int((source.rows["status"] == "diverged").sum()):
+        text += f" Diverged, and counted at chance level: {lost}."
+    if source.left_out:
+        text += f" Rows of this scale left out because no current declaration names them: {source.left_out}."
+    if gaps := source.missing(source.expected):
+        text += f" Arms without a run: {', '.join(f'`{a}`' for a in gaps)}."
+    return text
+
+
+def _how() -> dict[str, str]:
+    def two(key: str, head: str, words: Mapping[str, str]) -> str:
+        columns = (Column(head, 18), Column("means", 82))
+        return Grid(key, f"{head.capitalize()}s", columns, tuple((f"`{k}`", v) for k, v in words.items())).markdown()
+
+    return {"outcomes": two("outcomes", "outcome", claims.OUTCOMES), "scales": two("scales", "scale", claims.SCALES)}
+
+
+def _across(writer: _Writer, entries: list[dict[str, Any]]) -> str:
+    columns = (Column("paper", 40), Column("scales", 20), Column("runs", 20, "right"), Column("core-hours", 20, "right"))
+    rows = tuple((e["name"], ", ".join(e["scales"]) or "–", str(e["runs"]), f"{e['cost']:.2f}") for e in entries)
+    return writer.table(Grid("across", "Runs and cost", columns, rows))
+
+
+def _tidy(text: str) -> str:
+    """No trailing blanks, at most one empty line in a row."""
+    lines: list[str] = []
+    for line in (x.rstrip() for x in text.splitlines()):
+        if line or (lines and lines[-1]):
+            lines.append(line)
+    return "\n".join(lines).strip() + "\n"

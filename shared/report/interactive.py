@@ -1,0 +1,119 @@
+"""The same plots for the HTML report: plotly traces as JSON, with one shared script file beside the report."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from plotly.offline import get_plotlyjs
+
+from shared.report.plots import Line, Pane, Plot
+from shared.report.style import COLORS
+
+SCRIPT = "plotly.min.js"
+_DASHES = {"solid": "solid", "dash": "dash", "dot": "dot"}
+
+
+def write_script(folder: Path) -> Path:
+    """plotly's own script, once for all figures: nothing is fetched when the report is opened."""
+    path = folder / SCRIPT
+    path.write_text(get_plotlyjs(), encoding="utf-8")
+    return path
+
+
+def spec(plot: Plot) -> dict[str, Any]:
+    """``{"data": …, "layout": …}`` for ``Plotly.newPlot``; no identifiers that change from build to build."""
+    columns = max(1, plot.columns)
+    rows = -(-max(1, len(plot.panes)) // columns)
+    lines = max((len(pane.lines) for pane in plot.panes), default=1)
+    head, tall = 24 + 17 * lines, 260 if columns < 3 else 210
+    inner = rows * tall + (rows - 1) * (head + 40)
+    data: list[dict[str, Any]] = []
+    layout: dict[str, Any] = {
+        "height": inner + head + 60,
+        "margin": {"l": 55, "r": 15, "t": head + 8, "b": 52},
+        "font": {"family": "system-ui, sans-serif", "size": 12},
+        "showlegend": False,
+        "plot_bgcolor": "#fff",
+        "hovermode": "closest",
+        "modebar": {"bgcolor": "rgba(255,255,255,0)", "color": "#9aa3ab", "activecolor": "#1b1f24"},
+        "annotations": [],
+    }
+    for number, pane in enumerate(plot.panes, start=1):
+        axis = "" if number == 1 else str(number)
+        row, column = divmod(number - 1, columns)
+        top = 1 - row * (tall + head + 40) / inner
+        wide = (1 - (columns - 1) * 0.075) / columns
+        left = column * (wide + 0.075)
+        x: dict[str, Any] = {"domain": [left, left + wide], "anchor": f"y{axis}", "gridcolor": "#E4E4E4", "zeroline": False}
+        y: dict[str, Any] = {"domain": [max(0.0, top - tall / inner), top], "anchor": f"x{axis}", "gridcolor": "#E4E4E4"}
+        if number + columns > len(plot.panes):
+            x["title"] = {"text": pane.x_label}
+        if column == 0 or not plot.share_y:
+            y["title"] = {"text": pane.y_label}
+        if plot.share_y:
+            y |= {"rangemode": "tozero"} | ({"matches": "y"} if axis else {})
+        if pane.ticks:
+            x |= {"type": "log", "tickvals": [t for t, _ in pane.ticks], "ticktext": [label for _, label in pane.ticks]}
+        layout |= {f"xaxis{axis}": x, f"yaxis{axis}": y}
+        layout["annotations"].append({
+            "text": _head(pane), "showarrow": False, "align": "left", "xref": f"x{axis} domain",
+            "yref": f"y{axis} domain", "x": 0, "y": 1.01, "xanchor": "left", "yanchor": "bottom",
+        })  # fmt: skip
+        for line in pane.lines:
+            data += _traces(line, axis)
+    return {"data": data, "layout": layout}
+
+
+def as_json(plot: Plot) -> str:
+    """Safe inside a ``<script>`` element."""
+    return json.dumps(spec(plot), ensure_ascii=False, sort_keys=True, allow_nan=False).replace("</", "<\\/")
+
+
+_KEYS = {"solid": "━━", "dash": "╍╍", "dot": "┅┅"}
+
+
+def _head(pane: Pane) -> str:
+    """Title and legend of one panel as plotly's small HTML."""
+    keys = [] if len(pane.lines) == 1 and pane.lines[0].points else [
+        f'<span style="color:{COLORS[line.color]}">{_KEYS[line.dash]}</span> {line.label}' for line in pane.lines
+    ]  # fmt: skip
+    return "<br>".join([f"<b>{pane.title}</b>", *keys])
+
+
+def _numbers(values) -> list[float | None]:
+    return [None if math.isnan(v) else float(f"{v:.6g}") for v in values.astype(float)]
+
+
+def _traces(line: Line, axis: str) -> list[dict[str, Any]]:
+    frame, color = line.frame, COLORS[line.color]
+    if frame.empty:
+        return []
+    place = {"xaxis": f"x{axis}", "yaxis": f"y{axis}", "type": "scatter"}
+    x, mean = _numbers(frame["x"]), _numbers(frame["mean"])
+    low, high = _numbers(frame["low"]), _numbers(frame["high"])
+    hover = {
+        "name": line.label,
+        "customdata": [list(part) for part in zip(low, high, _numbers(frame["n"]), strict=True)],
+        "hovertemplate": "%{x}: %{y:.2f} [%{customdata[0]:.2f}, %{customdata[1]:.2f}], n = %{customdata[2]}",
+    }
+    if line.points:
+        bars = [0 if h is None else h - m for h, m in zip(high, mean, strict=True)]
+        marker = {"color": color, "size": 8, "symbol": "circle" if line.arm else "square-open"}
+        return [place | hover | {"x": x, "y": mean, "mode": "lines+markers", "marker": marker,
+                                 "line": {"color": color, "width": 1.5, "dash": "solid" if line.arm else "dash"},
+                                 "error_y": {"type": "data", "array": bars, "color": color}}]  # fmt: skip
+    shade = {"mode": "lines", "line": {"width": 0, "color": color}, "hoverinfo": "skip"}
+    return [
+        place | shade | {"x": x, "y": low},
+        place | shade | {"x": x, "y": high, "fill": "tonexty", "fillcolor": _translucent(color)},
+        place | hover | {"x": x, "y": mean, "mode": "lines",
+                         "line": {"color": color, "width": 2, "dash": _DASHES[line.dash]}},
+    ]  # fmt: skip
+
+
+def _translucent(color: str) -> str:
+    red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},0.2)"

@@ -1,0 +1,186 @@
+"""What a run *is*: frozen, typed, hashed specs; how they are overridden, compared and named.
+
+Semantic fields live in ``RunSpec`` (a paper subclasses it to add its own) and make up the run's identity.
+Where and how the run executes lives in ``Execution``: recorded, never hashed, must not change the result.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+Scalar = bool | int | float | str
+Preset = Literal["paper", "reduced", "smoke"]
+PRESETS: tuple[Preset, ...] = ("paper", "reduced", "smoke")
+
+
+class SpecError(ValueError):
+    """A spec or an override that cannot be accepted; the message names the field and the remedy."""
+
+
+class Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class ModelSpec(Frozen):
+    name: str
+    """Key in ``shared.models.MODELS``."""
+    args: dict[str, Scalar] = {}
+    """Keyword arguments of that builder (width, zero_gamma, …); unknown ones fail when the net is built."""
+
+
+class DataSpec(Frozen):
+    name: str
+    """Key in ``shared.datamodules.SOURCES`` (``fashion-mnist``, ``cifar10``, ``imagenet``, ``digits`` …)
+    or ``folder:<path>`` / ``zip:<path>`` for an image folder or an archive of one."""
+    train_size: int | None = None
+    """Images trained on: a fixed subset, the same for every seed; None means all that are not held out."""
+    holdout: int = 0
+    """Images taken from the *training* set to evaluate on instead of the test set (0: the test set)."""
+    augment: Literal["none", "crop-flip", "flip", "imagenet"] = "none"
+
+
+class OptimizerSpec(Frozen):
+    name: str = "sgd"
+    momentum: float = 0.9
+    nesterov: bool = False
+    momentum_form: Literal["reference", "absorbed", "absorbed-corrected"] = "reference"
+    """Learning rate outside the buffer (Goyal eq. 9), inside (eq. 10), or inside with momentum correction."""
+    weight_decay: float = 0.0
+    decay_skip: tuple[Literal["bn", "bias"], ...] = ()
+
+
+class RunSpec(Frozen):
+    """One training, identified by everything that may change its result.
+
+    Papers subclass it: schedule and method fields are theirs, and are hashed like the rest.
+    """
+
+    paper: str
+    arm: str
+    preset: Preset
+    seed: int
+    protocol: int
+    """Bumped by hand when code changes meaning, so that old rows are never mixed with new ones."""
+    model: ModelSpec
+    data: DataSpec
+    batch_size: int
+    """Samples per optimizer update, over all devices and micro-batches."""
+    bn_batch: int | None = None
+    """Samples that share batch statistics (Goyal's n per worker, Hoffer's ghost size); None: a whole batch."""
+    epochs: int | None = None
+    updates: int | None = None
+    """Length of the run: exactly one of ``epochs`` and ``updates``."""
+    eval_every: int = 1
+    """Evaluate every so many epochs (or updates, when the length is given in updates)."""
+    lr: float
+    """Reference learning rate, after scaling and before warm-up and decay."""
+    optimizer: OptimizerSpec = OptimizerSpec()
+    precision: Literal["32-true", "bf16-mixed", "64-true"] = "32-true"
+    precise_bn: int = 0
+    """Training images whose batch statistics are averaged before an extra evaluation (0: none)."""
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        if (self.epochs is None) == (self.updates is None):
+            raise ValueError("give exactly one of epochs and updates")
+        for name in ("batch_size", "eval_every", "epochs", "updates", "bn_batch"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, not {value}")
+        if self.bn_batch and self.batch_size > self.bn_batch and self.batch_size % self.bn_batch:
+            raise ValueError(f"bn_batch={self.bn_batch} does not divide batch_size={self.batch_size}")
+        return self
+
+    @property
+    def run_id(self) -> str:
+        """``<arm>-s<seed>-<hash>``: W&B id, folder name and the key of skip and resume."""
+        return f"{self.arm}-s{self.seed}-{hashlib.sha256(canonical(self).encode()).hexdigest()[:10]}"
+
+    def but(self, **changes: Any):
+        """A validated copy with top-level fields replaced."""
+        return type(self)(**{**{k: getattr(self, k) for k in type(self).model_fields}, **changes})
+
+
+class Execution(Frozen):
+    """Where and how a run executes: recorded with it, never hashed, must not change its result."""
+
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    devices: int = 1
+    nodes: int = 1
+    strategy: str = "auto"
+    micro_batch: int | None = None
+    """Samples per device and forward pass; None: the whole share of the device."""
+    workers: int = 0
+    threads: int = 1
+    checkpoint_every_s: float = 30.0
+    """At most this many seconds of work are lost to a kill -9."""
+    progress: bool = False
+
+    @property
+    def world_size(self) -> int:
+        return self.devices * self.nodes
+
+
+AnySpec = TypeVar("AnySpec", bound=RunSpec)
+
+
+def canonical(spec: BaseModel) -> str:
+    """The JSON text that identifies a spec: sorted keys, no spaces, shortest exact floats."""
+    return json.dumps(spec.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def flatten(spec: BaseModel) -> dict[str, Any]:
+    """``{"data.name": …}``: the nested spec as one level of dotted keys (lists stay lists)."""
+
+    def walk(prefix: str, value: Any):
+        if isinstance(value, dict) and value:
+            for key, inner in value.items():
+                yield from walk(f"{prefix}.{key}" if prefix else key, inner)
+        elif not isinstance(value, dict):
+            yield prefix, value
+
+    return dict(walk("", spec.model_dump(mode="json")))
+
+
+def diff(theirs: BaseModel, ours: BaseModel, ignore: tuple[str, ...] = ("preset", "seed", "arm")):
+    """``{field: (theirs, ours)}`` wherever two specs differ: the raw material of the deviation ledger."""
+    a, b = flatten(theirs), flatten(ours)
+    keys = [*a, *(k for k in b if k not in a)]
+    return {k: (a.get(k), b.get(k)) for k in keys if k not in ignore and a.get(k) != b.get(k)}
+
+
+def override(spec: AnySpec, assignments: list[str]) -> AnySpec:
+    """Apply command-line overrides ``a.b=c`` (the value is JSON, or else a bare string).
+
+    Raises SpecError for an unknown field, a wrong type or an inconsistent result.
+    """
+    tree = spec.model_dump(mode="json")
+    for text in assignments:
+        path, sep, raw = text.partition("=")
+        if not sep:
+            raise SpecError(f"--set {text!r}: write it as field=value")
+        *parents, leaf = path.split(".")
+        node: Any = tree
+        for name in parents:
+            node = node.get(name) if isinstance(node, dict) else None
+        free = parents == ["model", "args"]
+        if not isinstance(node, dict) or (leaf not in node and not free):
+            raise SpecError(f"--set {path}: no such field; there are: {', '.join(flatten(spec))}")
+        try:
+            node[leaf] = json.loads(raw)
+        except json.JSONDecodeError:
+            node[leaf] = raw
+    return parse(type(spec), json.dumps(tree))
+
+
+def parse(kind: type[AnySpec], text: str) -> AnySpec:
+    """A spec from its JSON text; SpecError names each field that is wrong."""
+    try:
+        return kind.model_validate_json(text)
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, e['loc'])) or 'spec'}: {e['msg']}" for e in error.errors()]
+        raise SpecError("; ".join(lines)) from None

@@ -1,0 +1,113 @@
+"""Student and Welch intervals for the three to ten seeds an arm has.
+
+Every spread is the sample standard deviation (``ddof=1``). No bootstrap: with five runs a nominal 95 % percentile
+interval covers 82 %, Student's covers 95 %.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.special import stdtrit
+
+Samples = Sequence[float] | np.ndarray
+
+
+class StatsError(ValueError):
+    """Samples or numbers that a formula cannot take; the message names them."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its standard error: a mean, a difference of means, or any linear combination of them."""
+
+    value: float
+    se: float
+    """Standard error of ``value``; NaN when an arm has one seed and hence no spread."""
+    df: float
+    """Degrees of freedom, Satterthwaite's where variances differ."""
+    n: int
+    """Seeds per arm: the smallest group that went in."""
+    blur: float = 0.0
+    """Half-width of a known bounded error (rounding of a printed number), added at both ends of an interval."""
+
+    def interval(self, level: float = 0.90) -> tuple[float, float] | None:
+        """Two-sided interval; 90 % has the bounds of two one-sided tests at 5 %. None without a spread."""
+        if not 0 < level < 1:
+            raise StatsError(f"level must lie between 0 and 1, not {level}")
+        if math.isnan(self.se):
+            return None
+        half = self.blur + (float(stdtrit(self.df, (1 + level) / 2)) * self.se if self.se > 0 else 0.0)
+        return self.value - half, self.value + half
+
+
+def moments(samples: Samples) -> tuple[float, float, int]:
+    """``(mean, sd, n)`` with ``ddof=1``; sd is NaN for one sample. StatsError when empty or not finite."""
+    x = np.asarray(samples, dtype=float)
+    if x.ndim != 1 or x.size == 0 or not np.isfinite(x).all():
+        raise StatsError(f"need a flat list of finite numbers, got {samples!r}")
+    return float(x.mean()), float(x.std(ddof=1)) if x.size > 1 else math.nan, int(x.size)
+
+
+def combination_from_stats(groups: Sequence[tuple[float, float, int]], weights: Sequence[float]) -> Estimate:
+    """Σ wᵢ·meanᵢ of independent groups given as (mean, sd, n); Welch–Satterthwaite degrees of freedom."""
+    if len(groups) != len(weights) or not groups:
+        raise StatsError(f"{len(groups)} groups do not fit {len(weights)} weights")
+    value = sum(w * mean for w, (mean, _, _) in zip(weights, groups, strict=True))
+    n = min(n for _, _, n in groups)
+    if any(math.isnan(sd) or n < 2 for _, sd, n in groups):
+        return Estimate(value, math.nan, math.nan, n)
+    parts = [(w * w * sd * sd / n, n - 1) for w, (_, sd, n) in zip(weights, groups, strict=True)]
+    variance = sum(v for v, _ in parts)
+    spread = sum(v * v / free for v, free in parts)
+    # Variances near the smallest float square to zero; the pooled count is then as good as any.
+    df = variance * variance / spread if spread > 0 else float(sum(free for _, free in parts))
+    return Estimate(value, math.sqrt(variance), df, n)
+
+
+def combination(groups: Sequence[Samples], weights: Sequence[float]) -> Estimate:
+    """Σ wᵢ·mean(groupᵢ) for independent groups: a difference, or a difference of differences."""
+    return combination_from_stats([moments(g) for g in groups], weights)
+
+
+def mean(samples: Samples) -> Estimate:
+    """Mean of one group (Student, n − 1 degrees of freedom)."""
+    return combination([samples], [1.0])
+
+
+def difference(a: Samples, b: Samples) -> Estimate:
+    """mean(a) − mean(b), variances not assumed equal (Welch)."""
+    return combination([a, b], [1.0, -1.0])
+
+
+def difference_from_stats(mean_a, sd_a, n_a, mean_b, sd_b, n_b) -> Estimate:
+    """Welch's difference from printed numbers; ``sd`` with ddof=1."""
+    return combination_from_stats([(mean_a, sd_a, n_a), (mean_b, sd_b, n_b)], [1.0, -1.0])
+
+
+def paired(a: Samples, b: Samples) -> Estimate:
+    """Mean of a − b, seed by seed; for quantities of the same runs, or runs that share something."""
+    if len(a) != len(b):
+        raise StatsError(f"paired samples differ in length: {len(a)} and {len(b)}")
+    return mean(np.asarray(a, dtype=float) - np.asarray(b, dtype=float))
+
+
+def against_printed(
+    samples: Samples, printed: float, sd: float | None = None, n: int | None = None, digits: int | None = None
+) -> Estimate:
+    """mean(samples) − printed.
+
+    With the printed ``sd`` and ``n``: Welch. Without a spread, a prediction interval: our own spread stands for both
+    sides, and the printed number counts as the mean of ``n`` runs (one if unsaid). ``digits`` printed after the point
+    add half a unit of the last place on both sides.
+    """
+    ours = moments(samples)
+    if sd is not None and n is not None and n > 1:
+        found = difference_from_stats(*ours, printed, sd, n)
+    else:
+        se = ours[1] * math.sqrt(1 / ours[2] + 1 / (n or 1))
+        found = Estimate(ours[0] - printed, se, ours[2] - 1, ours[2])
+    return replace(found, n=ours[2], blur=0.0 if digits is None else 0.5 * 10.0**-digits)

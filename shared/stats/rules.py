@@ -1,0 +1,227 @@
+"""The closed list of rules. Each turns an estimate into *holds*, *fails* or *inconclusive*.
+
+Levels: a rule holds at 5 % (one-sided, so the interval shown is the two-sided 90 % one). When k elementary tests must
+*all* hold, holding needs no correction (intersection–union); failing means that *one* of k fails, so each fails at
+5 %/k (Bonferroni), passed as ``refute``. Hence both a false "holds" and a false "fails" have probability ≤ 5 %.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from scipy.special import stdtrit
+
+from shared.stats.intervals import Estimate, Samples, StatsError, against_printed, combination, difference, mean
+
+ALPHA = 0.05
+MAX_SEEDS = 999
+RuleName = Literal["within", "equivalent", "greater", "monotone", "scales_as", "fits_better", "curves_overlap", "exact"]
+"""The rules a claim may name; each is a function of this module."""
+Finding = Literal["holds", "fails", "inconclusive"]
+
+FEATURES = {
+    "constant": None,
+    "linear": lambda x: x,
+    "sqrt": np.sqrt,
+    "log": np.log,
+    "inverse": lambda x: 1 / x,
+    "square": np.square,
+}
+"""Models of ``fits_better``: y = β₀ + β₁·φ(x), or y = β₀."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one rule found."""
+
+    finding: Finding
+    estimate: float
+    interval: tuple[float, float] | None
+    """Two-sided 90 %; None when an arm has one seed."""
+    margin: float | None
+    reason: str
+    direction: bool | None = None
+    """Whether the sign alone is established (lower bound above 0); None where the rule has no sign."""
+    needed: int | None = None
+    """Seeds per arm that would decide, if estimate and spread stay; None when decided or out of reach."""
+    n: int = 0
+    slack: float = 0.0
+    """Room between estimate and the nearest bound, in half-widths of the interval; the smallest is the worst."""
+    parts: tuple[Result, ...] = ()
+    label: str = ""
+
+    @property
+    def leaves(self) -> tuple[Result, ...]:
+        """The elementary results: itself, or those of its parts."""
+        return tuple(leaf for part in self.parts for leaf in part.leaves) if self.parts else (self,)
+
+
+def n_needed(d: Estimate, distance: float, alpha: float = ALPHA) -> int | None:
+    """Smallest seeds per arm whose one-sided bound is narrower than ``distance``; None beyond MAX_SEEDS.
+
+    The standard error is scaled by √(now/then) and the degrees of freedom in proportion.
+    """
+    if math.isnan(d.se) or distance <= d.blur:
+        return None
+    if d.se == 0:
+        return d.n
+    for n in range(2, MAX_SEEDS + 1):
+        df = max(1.0, d.df * (n - 1) / (d.n - 1))
+        if stdtrit(df, 1 - alpha) * d.se * math.sqrt(d.n / n) < distance - d.blur:
+            return n
+    return None
+
+
+def _between(
+    d: Estimate, low: float, high: float, margin: float, refute: float, inside: str, signed: bool = False
+) -> Result:
+    """Holds when the interval lies in (low, high), fails when it lies outside; infinite ends give one-sided rules."""
+    shown = d.interval(1 - 2 * ALPHA)
+    if shown is None:
+        return Result("inconclusive", d.value, None, margin, "one seed has no spread", n=d.n)
+    wide = d.interval(1 - 2 * refute)
+    finding: Finding = "inconclusive"
+    if low < shown[0] and shown[1] < high:
+        finding = "holds"
+    elif wide[0] > high or wide[1] < low:
+        finding = "fails"
+    verb = {"holds": "", "fails": "not ", "inconclusive": "not shown to be "}[finding]
+    needed = n_needed(d, min(abs(d.value - low), abs(d.value - high))) if finding == "inconclusive" else None
+    half = (shown[1] - shown[0]) / 2
+    slack = min(d.value - low, high - d.value) / (half or 1e-12)
+    sign = shown[0] > 0 if signed else None
+    return Result(finding, d.value, shown, margin, verb + inside, sign, needed, d.n, slack)
+
+
+def equivalent(d: Estimate, margin: float, refute: float = ALPHA) -> Result:
+    """Two one-sided tests: the 90 % interval inside ±margin holds, wholly outside fails."""
+    _positive(margin, "equivalent")
+    return _between(d, -margin, margin, margin, refute, f"within ±{margin:g} of zero")
+
+
+def within(
+    ours: Samples,
+    printed: float,
+    margin: float,
+    *,
+    sd: float | None = None,
+    n: int | None = None,
+    digits: int | None = None,
+    refute: float = ALPHA,
+) -> Result:
+    """Our mean against a printed one, equivalent within ±margin (see ``against_printed`` for a missing spread)."""
+    _positive(margin, "within")
+    d = against_printed(ours, printed, sd, n, digits)
+    return _between(d, -margin, margin, margin, refute, f"within ±{margin:g} of the printed {printed:g}")
+
+
+def greater(d: Estimate, margin: float = 0.0, refute: float = ALPHA, signed: bool = True) -> Result:
+    """One-sided: lower bound above ``margin`` holds, upper bound below it fails.
+
+    A negative margin makes it "not worse than". ``signed=False`` for distances, which are above 0 by construction.
+    """
+    return _between(d, margin, math.inf, margin, refute, f"greater than {margin:g}", signed and margin >= 0)
+
+
+def monotone(groups: Sequence[Samples], margin: float = 0.0, refute: float = ALPHA) -> Result:
+    """Every step of the sequence rises by more than ``margin`` (negative: a fall of that size is tolerated)."""
+    if len(groups) < 2:
+        raise StatsError(f"monotone needs at least two groups, got {len(groups)}")
+    level = refute / (len(groups) - 1)
+    steps = [greater(difference(b, a), margin, level) for a, b in itertools.pairwise(groups)]
+    return all_of(steps)
+
+
+def scales_as(
+    x: Sequence[float], groups: Sequence[Samples], target: float, margin: float, refute: float = ALPHA
+) -> Result:
+    """Exponent p of y ∝ xᵖ, equivalent to ``target`` within ±margin.
+
+    p is the least-squares slope of mean log y on log x, a linear combination of the groups, so its error comes from
+    the spread of seeds alone; how well a power law fits is not judged.
+    """
+    _positive(margin, "scales_as")
+    logs = np.log(np.asarray(x, dtype=float)) if min(x, default=0) > 0 else None
+    if logs is None or len(set(x)) < 2 or any(np.min(g) <= 0 for g in groups):
+        raise StatsError("scales_as needs positive values at two or more different x")
+    centred = logs - logs.mean()
+    d = combination([np.log(g) for g in groups], list(centred / (centred**2).sum()))
+    return _between(d, target - margin, target + margin, margin, refute, f"within ±{margin:g} of exponent {target:g}")
+
+
+def fits_better(
+    x: Sequence[float],
+    runs: np.ndarray,
+    first: str,
+    second: str,
+    margin: float = 0.0,
+    refute: float = ALPHA,
+) -> Result:
+    """The first of two FEATURES models fits better: mean over seeds of AICc(second) − AICc(first) > margin.
+
+    ``runs`` is [seeds, points]; each seed is fitted on its own, so the seeds are the independent samples.
+    """
+    y = np.asarray(runs, dtype=float)
+    if y.ndim != 2 or y.shape[1] != len(x):
+        raise StatsError(f"fits_better needs [seeds, {len(x)} points], got {y.shape}")
+    gain = _aicc(second, np.asarray(x, dtype=float), y) - _aicc(first, np.asarray(x, dtype=float), y)
+    found = greater(mean(gain), margin, refute)
+    return replace(found, reason=f"AICc gain of {first} over {second} {found.reason}")
+
+
+def curves_overlap(d: Estimate, margin: float, refute: float = ALPHA) -> Result:
+    """Mean absolute distance of two curves (≥ 0): upper 95 % bound below ``margin`` holds, lower above fails."""
+    _positive(margin, "curves_overlap")
+    return _between(d, -math.inf, margin, margin, refute, f"closer than {margin:g}")
+
+
+def exact(cases: Sequence[tuple[str, bool]]) -> Result:
+    """Named cases that must all hold; the estimate is how many do."""
+    failed = [name for name, ok in cases if not ok]
+    passed = len(cases) - len(failed)
+    if not cases:
+        return Result("inconclusive", 0, None, None, "no cases were checked")
+    reason = f"{passed} of {len(cases)} cases hold" + (f"; not: {', '.join(failed)}" if failed else "")
+    return Result("fails" if failed else "holds", passed, None, None, reason, n=len(cases))
+
+
+def all_of(results: Sequence[Result]) -> Result:
+    """Intersection–union: fails if one part fails, holds if all hold. Shown is the worst part, nearest to failing."""
+    if not results:
+        raise StatsError("all_of needs at least one result")
+    rank = {"fails": 0, "inconclusive": 1, "holds": 2}
+    leaves = [leaf for r in results for leaf in r.leaves]
+    worst = min(leaves, key=lambda r: (rank[r.finding], r.slack))
+    signs = [r.direction for r in leaves if r.direction is not None]
+    open_ = [r for r in leaves if r.finding == "inconclusive"]
+    needed = max(r.needed for r in open_) if open_ and all(r.needed is not None for r in open_) else None
+    return replace(
+        worst,
+        direction=all(signs) if signs else None,
+        needed=needed,
+        n=min(r.n for r in leaves),
+        parts=tuple(results) if len(leaves) > 1 else (),
+    )
+
+
+def _positive(margin: float, rule: str) -> None:
+    if not margin > 0:
+        raise StatsError(f"{rule} needs a margin above 0, not {margin}")
+
+
+def _aicc(model: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    if model not in FEATURES:
+        raise StatsError(f"unknown model {model!r}; there are: {', '.join(FEATURES)}")
+    phi = FEATURES[model]
+    design = np.ones((len(x), 1)) if phi is None else np.column_stack([np.ones(len(x)), phi(x)])
+    points, k = len(x), design.shape[1] + 1
+    if points <= k + 1:
+        raise StatsError(f"fits_better needs more than {k + 1} points for {model}, got {points}")
+    residual = y - y @ np.linalg.pinv(design).T @ design.T
+    variance = np.maximum((residual**2).sum(axis=1) / points, np.finfo(float).tiny)
+    return points * np.log(variance) + 2 * k + 2 * k * (k + 1) / (points - k - 1)

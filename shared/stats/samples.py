@@ -1,0 +1,218 @@
+"""From tidy tables to samples: which runs count, one value per seed, distances of curves, contrasts of arms."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from shared.paper import Paper
+from shared.spec import SpecError
+from shared.stats.claims import Term, Test
+from shared.stats.intervals import Estimate, combination, mean
+
+ROLE = re.compile(r"{(\w+)}")
+CHANCE = "val/error"
+Roles = Mapping[str, str | tuple[str, ...]]
+
+
+class MissingRuns(LookupError):
+    """Arms or metrics that a test needs and the tables do not hold; the message says which."""
+
+
+@dataclass(frozen=True)
+class Elementary:
+    """One elementary test: arms are names, no longer templates."""
+
+    test: Test
+    a: tuple[Term, ...] = ()
+    b: tuple[Term, ...] = ()
+    arms: tuple[str, ...] = ()
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return (*self.arms, *(name for term in (*self.a, *self.b) for name in term.templates))
+
+    @property
+    def label(self) -> str:
+        """``kn-8k − kn-256``; the distance of two curves is written ``d(kn-8k, kn-256)``."""
+        if self.arms:
+            return " < ".join(self.arms) if self.test.rule == "monotone" else ", ".join(self.arms)
+        if self.test.rule == "curves_overlap":
+            return f"d({self.a[0].arm}, {self.b[0].arm})"
+        left, right = _side(self.a), _side(self.b)
+        label = left if not right else f"{left} − ({right})" if len(self.b) > 1 else f"{left} − {right}"
+        return f"{label} in {self.test.metric}" if self.test.metric else label
+
+
+def _side(terms: tuple[Term, ...]) -> str:
+    text = ""
+    for term in terms:
+        name = f"d({term.arm}, {term.against})" if term.against else term.arm
+        if term.metric:
+            name += f" [{term.metric}]"
+        size = "" if abs(term.weight) == 1 else f"{abs(term.weight):g}·"
+        joint = (" − " if text else "−") if term.weight < 0 else (" + " if text else "")
+        text += f"{joint}{size}{name}"
+    return text
+
+
+def expand(test: Test, roles: Roles) -> list[Elementary]:
+    """Fill a test's templates: one elementary test for each choice of the roles that hold several values.
+
+    A role used on both sides has the same value on both. In ``arms`` such roles make the sequence instead.
+    Raises SpecError for an unknown role.
+    """
+    names = list(dict.fromkeys(n for t in test.templates for n in ROLE.findall(t)))
+    if unknown := [n for n in names if n not in roles]:
+        raise SpecError(f"template uses role {unknown[0]!r}; there are: {', '.join(roles)}")
+    values = {n: (roles[n],) if isinstance(roles[n], str) else tuple(roles[n]) for n in names}
+    if test.arms:
+        sequence = []
+        for template in test.arms:
+            own = list(dict.fromkeys(ROLE.findall(template)))
+            for chosen in itertools.product(*(values[n] for n in own)):
+                sequence.append(template.format(**dict(zip(own, chosen, strict=True))))
+        enough = len(sequence) >= (5 if test.rule == "fits_better" else 2)
+        return [Elementary(test, arms=tuple(dict.fromkeys(sequence)))] if enough else []
+
+    def fill(terms: tuple[Term, ...], binding: dict[str, str]) -> tuple[Term, ...]:
+        return tuple(
+            t.model_copy(update={"arm": t.arm.format(**binding), "against": t.against and t.against.format(**binding)})
+            for t in terms
+        )
+
+    found = []
+    for chosen in itertools.product(*(values[n] for n in names)):
+        binding = dict(zip(names, chosen, strict=True))
+        found.append(Elementary(test, fill(test.a, binding), fill(test.b, binding)))
+    return found
+
+
+class Runs:
+    """The declared runs of one paper and preset, by arm and seed."""
+
+    def __init__(self, paper: Paper, preset: str, rows: pd.DataFrame, history: pd.DataFrame):
+        """``rows`` has one row a run; only runs that the paper declares count (no ad-hoc ones, no old protocol)."""
+        declared = paper.runs(preset)
+        here = rows[rows["run_id"].isin(declared)] if len(rows) else rows
+        self.rows = here.drop_duplicates("run_id").sort_values(["arm", "seed"]) if len(here) else here
+        self.history = history
+        self.preset = preset
+        self._arms = {arm: part for arm, part in self.rows.groupby("arm")} if len(self.rows) else {}
+        self._curves: dict[tuple[str, str], pd.Series] = {}
+
+    def missing(self, arms: Iterable[str]) -> list[str]:
+        return [a for a in dict.fromkeys(arms) if a not in self._arms]
+
+    def used(self, arms: Iterable[str]) -> pd.DataFrame:
+        """The rows of some arms."""
+        return pd.concat([self._of(a) for a in dict.fromkeys(arms)], ignore_index=True)
+
+    def values(self, arm: str, metric: str) -> pd.Series:
+        """Metric by seed. A diverged run without it stands at chance level: its ``val/error``."""
+        part = self._of(arm)
+        found = pd.to_numeric(part[metric], errors="coerce") if metric in part else pd.Series(np.nan, part.index)
+        if "error" in metric and CHANCE in part:
+            lost = (part["status"] == "diverged") & ~np.isfinite(found)
+            found = found.where(~lost, pd.to_numeric(part[CHANCE], errors="coerce"))
+        found = found.astype(float).where(np.isfinite(found.astype(float))).dropna()
+        if found.empty:
+            raise MissingRuns(f"no run of {arm} recorded {metric}")
+        return found.set_axis(part.loc[found.index, "seed"])
+
+    def x(self, arm: str, key: str) -> float:
+        """A config key that all runs of an arm share, as the abscissa of a fit."""
+        part = self._of(arm)
+        if key not in part:
+            raise MissingRuns(f"no run of {arm} recorded {key}")
+        return float(part[key].iloc[0])
+
+    def curve(self, arm: str, metric: str) -> dict[int, pd.Series]:
+        """``{seed: metric by fraction of training}``; a diverged run stays at chance level to the end."""
+        found = {}
+        for row in self._of(arm).to_dict("records"):
+            series = self._series(row["run_id"], metric)
+            if row["status"] == "diverged" and "error" in metric:
+                chance = float(row.get(CHANCE, np.nan))
+                if not np.isfinite(chance):
+                    continue
+                length = _length(row)
+                last = series.index.max() / length if len(series) else 0.0
+                tail = pd.Series(chance, index=np.linspace(min(last + 1e-6, 1.0), 1.0, 2))
+                series = pd.concat([series.set_axis(series.index / length), tail])
+                found[row["seed"]] = series[~series.index.duplicated(keep="last")]
+            elif len(series):
+                found[row["seed"]] = series.set_axis(series.index / _length(row))
+        if not found:
+            raise MissingRuns(f"no run of {arm} recorded a curve of {metric}")
+        return found
+
+    def distance(self, a: str, b: str, metric_a: str, metric_b: str, over: tuple[float, float]) -> pd.Series:
+        """Mean absolute difference of two curves over a stretch of training, for each seed that both arms have."""
+        left, right = self.curve(a, metric_a), self.curve(b, metric_b)
+        seeds = sorted(set(left) & set(right))
+        if not seeds:
+            raise MissingRuns(f"{a} and {b} share no seed")
+        found = {}
+        for seed in seeds:
+            p, q = left[seed], right[seed]
+            grid = np.union1d(p.index, q.index)
+            grid = grid[(grid >= over[0] - 1e-9) & (grid <= over[1] + 1e-9)]
+            if not len(grid):
+                stretch = f"{over[0]:.0%} to {over[1]:.0%} of training"
+                raise MissingRuns(f"{a} and {b} have no evaluations in {stretch}")
+            found[seed] = float(np.mean(np.abs(np.interp(grid, p.index, p) - np.interp(grid, q.index, q))))
+        return pd.Series(found)
+
+    def contrast(self, case: Elementary, metric: str) -> Estimate:
+        """Σ weight·a − Σ weight·b.
+
+        Arms are independent groups (Welch), and terms of one arm are added run by run first. As soon as a curve
+        distance takes part, everything is paired by seed, because distances share a curve.
+        """
+        signed = [(t.weight, t) for t in case.a] + [(-t.weight, t) for t in case.b]
+        groups: dict[str, pd.Series] = {}
+        for weight, term in signed:
+            own = term.metric or metric
+            if term.against is None:
+                part, key = self.values(term.arm, own), term.arm
+            else:
+                part = self.distance(term.arm, term.against, own, term.against_metric or own, case.test.over)
+                key = f"{term.arm}~{term.against}"
+            groups[key] = groups[key].add(weight * part).dropna() if key in groups else weight * part
+        if any(t.against for _, t in signed):
+            together = pd.concat(groups.values(), axis=1, join="inner").sum(axis=1)
+            if together.empty:
+                raise MissingRuns(f"{case.label}: the arms share no seed")
+            return mean(together.to_numpy())
+        return combination([g.to_numpy() for g in groups.values()], [1.0] * len(groups))
+
+    def _of(self, arm: str) -> pd.DataFrame:
+        if arm not in self._arms:
+            raise MissingRuns(f"no run of {arm}")
+        return self._arms[arm]
+
+    def _series(self, run_id: str, metric: str) -> pd.Series:
+        key = (run_id, metric)
+        if key not in self._curves:
+            h = self.history
+            if metric not in h or "epoch" not in h:
+                return pd.Series(dtype=float)
+            part = h.loc[h["run_id"] == run_id, ["epoch", metric]].apply(pd.to_numeric, errors="coerce")
+            part = part[np.isfinite(part).all(axis=1)].drop_duplicates("epoch", keep="last").sort_values("epoch")
+            self._curves[key] = part.set_index("epoch")[metric]
+        return self._curves[key]
+
+
+def _length(row: Mapping[str, object]) -> float:
+    """Length of a run in epochs: declared, or else what its last evaluation says."""
+    for key in ("epochs", "epoch"):
+        value = row.get(key)
+        if isinstance(value, int | float) and np.isfinite(value) and value > 0:
+            return float(value)
+    raise MissingRuns(f"{row['run_id']}: the table says neither its epochs nor its last epoch")

@@ -1,0 +1,230 @@
+"""One run: spec → data, module, Trainer.fit → one W&B run → ``done.json``. What is done is skipped, half done resumes."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from filelock import FileLock, Timeout
+
+from shared.callbacks import Checkpoints, DivergenceStop, Recorder
+from shared.datamodules import make_datamodule
+from shared.datamodules.order import accumulation
+from shared.models import build, set_deferred
+from shared.module import ClassifierModule
+from shared.paper import Paper
+from shared.runs import provenance, record
+from shared.spec import Execution, RunSpec, canonical
+
+
+class RunLocked(RuntimeError):
+    """Another process is training this very run."""
+
+
+class RunFailed(RuntimeError):
+    """A run that could not start or go on; the message names the cause and the remedy."""
+
+
+logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # banners and adverts, hundreds of times a sweep
+warnings.filterwarnings("ignore", "`isinstance\\(treespec, LeafSpec\\)`")
+warnings.filterwarnings("ignore", ".*does not have many workers.*")
+
+
+def run_dir(results_dir: Path, spec: RunSpec) -> Path:
+    """``<results>/runs/<paper>/<preset>/<run_id>``."""
+    return results_dir / "runs" / spec.paper / spec.preset / spec.run_id
+
+
+def run(spec: RunSpec, execution: Execution, results_dir: Path, paper: Paper, *, wait: bool = False) -> str:
+    """Train one run, or finish it, unless it is done; return its status, ``finished`` or ``diverged``.
+
+    Raises RunLocked when another process has it (with ``wait``, blocks until that one is through), RunFailed when it
+    cannot go on. Ranks other than 0 neither lock nor log.
+    """
+    folder = run_dir(Path(results_dir), spec)
+    folder.mkdir(parents=True, exist_ok=True)
+    done = folder / "done.json"
+    with _locked(folder, wait):
+        if done.exists():
+            return json.loads(done.read_text())["status"]
+        torch.set_num_threads(execution.threads)
+        write_atomically(folder / "spec.json", canonical(spec))
+        write_atomically(folder / "execution.json", canonical(execution))
+        outcome = _train(spec, execution, folder, paper)
+        if _rank_zero():
+            write_atomically(done, json.dumps({"run_id": spec.run_id, **outcome}))
+        return outcome["status"]
+
+
+def assemble(spec: RunSpec, execution: Execution, paper: Paper) -> tuple[ClassifierModule, pl.LightningDataModule]:
+    """The paper's module over a net initialised from the run's seed, and its data."""
+    data = make_datamodule(spec, execution)
+    data.prepare_data()
+    data.setup("fit")
+    torch.manual_seed(spec.seed)
+    net = build(spec.model, data.num_classes, data.input_shape, spec.bn_batch)
+    if data.input_shape and len(data.input_shape) == 3:
+        net = net.to(memory_format=torch.channels_last)
+    module = paper.dotted("module").Module(spec, net, data.steps_per_epoch)
+    module.deferred = data.accumulate > 1 or execution.world_size > 1
+    set_deferred(net, module.deferred)
+    return module, data
+
+
+def equation(spec: RunSpec, execution: Execution) -> str:
+    """The global batch written out, and the batch-norm batch it is made of."""
+    times = accumulation(spec.batch_size, spec.bn_batch, execution.world_size, execution.micro_batch)
+    micro = spec.batch_size // (execution.world_size * times)
+    ghost = f", batch norm over {spec.bn_batch}" if spec.bn_batch else ""
+    return f"{spec.batch_size} = {execution.nodes} nodes × {execution.devices} devices × {times} × {micro}{ghost}"
+
+
+def trainer_for(spec: RunSpec, execution: Execution, data: Any, callbacks: list, logger: Any, folder: Path) -> pl.Trainer:
+    """Lightning's Trainer for a spec: our sampler shards the data, our callbacks checkpoint and record."""
+    times = data.accumulate
+    if spec.epochs:
+        length: dict[str, Any] = {"max_epochs": spec.epochs, "check_val_every_n_epoch": spec.eval_every}
+    else:
+        length = {"max_steps": spec.updates, "max_epochs": -1, "check_val_every_n_epoch": None,
+                  "val_check_interval": spec.eval_every * times}  # fmt: skip
+    strategy = execution.strategy
+    if strategy == "auto" and execution.world_size > 1:
+        strategy = "ddp"
+    return pl.Trainer(
+        accelerator=execution.accelerator,
+        devices=execution.devices,
+        num_nodes=execution.nodes,
+        strategy=strategy,
+        precision=spec.precision,
+        accumulate_grad_batches=times,
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+        callbacks=callbacks,
+        logger=logger,
+        default_root_dir=folder,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=execution.progress,
+        **length,
+    )
+
+
+def _train(spec: RunSpec, execution: Execution, folder: Path, paper: Paper) -> dict[str, Any]:
+    module, data = assemble(spec, execution, paper)
+    checkpoints = folder / "checkpoints"
+    checkpoints.mkdir(exist_ok=True)
+    facts = provenance.collect(data.sha256, data.data_name) | {"batch": equation(spec, execution)}
+    with _wandb(spec, execution, folder, paper, facts) as wandb_run:
+        recorder = Recorder(wandb_run.log if wandb_run else None)
+        divergence = DivergenceStop()
+        keeper = Checkpoints(checkpoints, execution.checkpoint_every_s)
+        trainer = trainer_for(spec, execution, data, [divergence, recorder, keeper], False, folder)
+        for candidate in (checkpoints / "last.ckpt", checkpoints / "previous.ckpt", None):
+            if candidate is not None and not _readable(candidate):
+                continue
+            trainer.fit(module, datamodule=data, ckpt_path=candidate, weights_only=False if candidate else None)
+            break
+        if trainer.interrupted:
+            raise KeyboardInterrupt
+        summary = {**recorder.summary(), "status": "finished", "wall_s": recorder.elapsed()}
+        if divergence.diverged:
+            chance = 100.0 * (1 - 1 / data.num_classes)
+            keys = ("train/error", "val/error", "val/error_last5_median", "val/error_precise_bn")
+            summary |= {"status": "diverged", "updates": trainer.global_step, **dict.fromkeys(keys, chance)}
+        if wandb_run:
+            record.finish(wandb_run, summary, exit_code=0)
+            torch.save(module.net.state_dict(), folder / "weights.pt")
+            for leftover in checkpoints.glob("*.ckpt"):
+                leftover.unlink()
+    return {k: summary[k] for k in ("status", "wall_s")} | {"images_per_s": summary.get("images_per_s")}
+
+
+@contextmanager
+def _wandb(spec: RunSpec, execution: Execution, folder: Path, paper: Paper, facts: dict[str, Any]):
+    """The W&B run on rank 0; left without an exit record when training does not reach its end."""
+    if not _rank_zero():
+        yield None
+        return
+    run = record.start(spec, execution, folder, paper.sweep_of(spec.run_id, spec.preset), facts)
+    try:
+        yield run
+    except BaseException:
+        record.finish(run, None, exit_code=1)
+        raise
+
+
+def _readable(checkpoint: Path) -> bool:
+    """Whether a checkpoint is whole; a corrupt one is set aside with a message, and the one before it is used."""
+    if not checkpoint.exists():
+        return False
+    try:
+        torch.load(checkpoint, map_location="cpu", weights_only=False)
+    except Exception as error:  # torch raises many kinds for a damaged file
+        aside = checkpoint.with_suffix(".corrupt")
+        os.replace(checkpoint, aside)
+        print(f"{checkpoint} is damaged ({type(error).__name__}); kept as {aside.name}, going on from the one before it")
+        return False
+    return True
+
+
+@contextmanager
+def _locked(folder: Path, wait: bool):
+    if not _rank_zero():
+        yield
+        return
+    try:
+        with FileLock(folder / "lock", timeout=-1 if wait else 0):
+            yield
+    except Timeout:
+        raise RunLocked(f"{folder.name} is being trained by another process") from None
+
+
+def _rank_zero() -> bool:
+    """Before a process group exists: Lightning's and SLURM's launchers both name the rank in the environment."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank() == 0
+    return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"))
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a file whole: a reader or a power cut sees the old text or the new one."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    with fresh.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(fresh, path)
+
+
+def calibrate(spec: RunSpec, execution: Execution, paper: Paper, seconds: float = 2.0) -> float:
+    """Training images a second of a spec on this machine, measured over bare updates for about ``seconds``."""
+    torch.set_num_threads(execution.threads)
+    module, data = assemble(spec, execution.model_copy(update={"devices": 1, "nodes": 1}), paper)
+    optimizer = module.configure_optimizers()
+    autocast = torch.autocast("cpu", torch.bfloat16, enabled=spec.precision == "bf16-mixed")
+    images, start = 0, 0.0
+    for i, (x, y, _) in enumerate(_endless(data)):
+        if i == 2:  # the first updates pay for set-up
+            images, start = 0, time.perf_counter()
+        with autocast:
+            loss = torch.nn.functional.cross_entropy(module.net(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        images += len(y)
+        if i > 3 and time.perf_counter() - start > seconds:
+            break
+    return images / (time.perf_counter() - start)
+
+
+def _endless(data: Any):
+    while True:
+        yield from data.train_dataloader()

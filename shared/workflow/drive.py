@@ -1,0 +1,130 @@
+"""From the words of a ``plan`` or ``run`` command to a plan, and from a plan to trained runs."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Callable
+from typing import Any
+
+from rich.console import Console
+
+from shared.spec import PRESETS, Execution, SpecError
+from shared.workflow import gpu, screen, sources
+from shared.workflow.forecast import Rates
+from shared.workflow.launch import PROFILES, Stopped, launch
+from shared.workflow.plan import Plan, choose, forecast, pack, write
+from shared.workflow.suite import EngineError, Suite, cores, results_dir
+
+PACK_MINUTES = {"local": 6.0, "slurm": 60.0}
+SLURM_JOBS = 100
+
+
+def execution(
+    preset: str,
+    profile: str,
+    devices: int,
+    nodes: int,
+    micro_batch: int | None,
+    workers: int,
+    threads: int,
+    accelerator: str | None,
+) -> Execution:
+    """The checked ``Execution`` of a command. Without a choice, a GPU is used where there is one; on SLURM, where
+    the login node cannot tell, the paper preset asks for GPUs and the small ones for CPUs."""
+    if preset not in PRESETS:
+        raise SpecError(f"unknown preset {preset!r}; there are: {', '.join(PRESETS)}")
+    if profile not in PROFILES:
+        raise EngineError(f"unknown profile {profile!r}; there are: {', '.join(PROFILES)}")
+    if accelerator not in (None, "cpu", "gpu"):
+        raise EngineError(f"unknown accelerator {accelerator!r}; there are: cpu, gpu")
+    if nodes > 1 and profile != "slurm":
+        raise EngineError(f"--nodes {nodes} needs --profile slurm: the local profile knows one machine")
+    if nodes > 1 and devices == 1:
+        raise EngineError("--nodes needs --devices of at least 2: SLURM's plugin refuses one task a node")
+    if accelerator is None and profile == "slurm":
+        accelerator = "gpu" if preset == "paper" else "cpu"
+    elif accelerator is None:
+        accelerator = "gpu" if gpu.visible() else "cpu"
+    return Execution(
+        accelerator=accelerator, devices=devices, nodes=nodes, micro_batch=micro_batch, workers=workers, threads=threads
+    )
+
+
+def make_plan(
+    suite: Suite,
+    key: str,
+    preset: str,
+    profile: str,
+    run_as: Execution,
+    chosen: dict[str, Any],
+    *,
+    jobs: int | None,
+    per_gpu: int,
+    images_per_s: float | None,
+    pack_minutes: float | None,
+    tell: Callable[..., Any],
+    must_train: bool = False,
+) -> Plan:
+    """Choose the runs, forecast them and pack them.
+
+    What is missing of the data is told at once, and raises DataError when ``must_train`` and none of it is there.
+    On SLURM nothing is looked for or measured: the login node says nothing about the others.
+    """
+    paper, results = suite.paper(key), results_dir()
+    tasks = choose(paper, preset, results, **chosen)
+    rates = Rates(results, images_per_s)
+    todo = [t.spec for t in tasks if not t.done]
+    if profile == "local":
+        missing = sources.missing(todo)
+        if missing and must_train and len(missing) == len({s.data.name for s in todo}):
+            raise next(iter(missing.values()))
+        for problem in missing.values():
+            tell(str(problem), style="red", markup=False)
+        at_hand = [s for s in todo if s.data.name not in missing]
+        if run_as.world_size == 1 and any(rates.get(s) is None for s in at_hand):
+            _single_threaded(run_as.threads)
+            rates.calibrate(at_hand, run_as, lambda s, e: suite.training().calibrate(s, e, paper), tell)
+    tasks = forecast(tasks, rates, run_as)
+    if jobs is None:
+        jobs = SLURM_JOBS if profile == "slurm" else _slots(run_as, per_gpu)
+    plan = Plan(paper, preset, results, run_as, jobs, tasks)
+    limit = 60 * (pack_minutes or PACK_MINUTES[profile])
+    # on SLURM as many jobs as the limit asks for, not as many as may be queued
+    plan.packs = pack(plan.todo, jobs if profile == "local" else 1, limit, single=run_as.world_size > 1)
+    return plan
+
+
+def _slots(run_as: Execution, per_gpu: int) -> int:
+    if run_as.accelerator == "gpu":
+        # a run over several GPUs takes the first ones, so two of them would meet on the same
+        return max(1, len(gpu.visible()) * per_gpu) if run_as.devices == 1 else 1
+    return max(1, cores() // ((run_as.threads + run_as.workers) * run_as.devices))
+
+
+def _single_threaded(threads: int) -> None:
+    for name in ("OMP", "MKL", "OPENBLAS"):
+        os.environ.setdefault(f"{name}_NUM_THREADS", str(threads))
+
+
+def say_plan(plan: Plan, console: Console) -> None:
+    console.print(screen.plan_table(plan))
+    console.print(screen.plan_line(plan))
+
+
+def train(suite: Suite, plan: Plan, profile: str, per_gpu: int, engine: str, console: Console) -> int:
+    """Run a plan to its end and return how many runs failed; prints progress and the failures."""
+    if not plan.todo:
+        return 0
+    plan_file = write(plan, suite, cluster=profile == "slurm", per_gpu=per_gpu)
+    console.print("Ctrl-C stops cleanly; the same command goes on from there.")
+    console.print(f"Engine log: {plan_file.parent / 'snakemake.log'}", markup=False)
+    try:
+        with screen.progress(plan, console) as watch:
+            failed = launch(plan, plan_file, profile, watch, shlex.split(engine))
+    except Stopped:
+        console.print("stopped. What is finished is kept; the same command resumes the rest from its checkpoints.")
+        raise SystemExit(130) from None
+    if failed:
+        screen.failures(failed, console)
+    return len(failed)

@@ -1,0 +1,44 @@
+"""Whether the data sets that runs need are at hand, before anything is trained."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from shared.spec import RunSpec
+
+
+def locate(name: str) -> Path:
+    """Where the files of a data set are (an empty path: inside a library), fetched now if they can be."""
+    from shared.datamodules.sources import find, resolve
+
+    folder = Path(os.environ["DATA_DIR"]).expanduser() if os.environ.get("DATA_DIR") else None
+    return (resolve if ":" in name else find)(name, folder)
+
+
+def missing(specs: Iterable[RunSpec]) -> dict[str, Exception]:
+    """``{data set: the error that says where it was looked for}``; fetches what can be fetched, decodes nothing."""
+    from shared.datamodules import DataError
+
+    problems: dict[str, Exception] = {}
+    for name in dict.fromkeys(s.data.name for s in specs):
+        try:
+            locate(name)
+        except DataError as problem:
+            problems[name] = problem
+    return problems
+
+
+def ready(specs: Iterable[RunSpec]) -> Iterator[str]:
+    """Fetch, verify and decode every data set, and say where it is; DataError for one that cannot be had."""
+    from shared.datamodules import SOURCES, load
+
+    for name in dict.fromkeys(s.data.name for s in specs):
+        where = locate(name)
+        if name in SOURCES and SOURCES[name].read is None:
+            yield f"{name}: {where}"
+            continue
+        arrays = load(name)
+        place = f"{where}" if where.parts else "inside a library"
+        yield f"{name}: {place}, {len(arrays.train_y)} + {len(arrays.test_y)} images, sha256 {arrays.sha256[:12]}"

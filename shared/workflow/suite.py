@@ -1,0 +1,58 @@
+"""What the command line works on: the papers, how a job calls back into them, and where results go."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from shared.paper import Paper
+from shared.spec import RunSpec, SpecError
+
+REPO = Path(__file__).resolve().parents[2]
+ATTEMPT, ERROR = ".attempt", "error.txt"
+"""Files of a run folder: present while a process trains the run (and after one that was killed); why it failed."""
+
+
+class EngineError(RuntimeError):
+    """The sweep cannot be planned, started or stopped as asked; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Suite:
+    """The registry of papers, and the dotted names by which a job in another process finds everything again."""
+
+    papers: dict[str, Paper]
+    module: str = "replications"
+    """``python -m <module> pack …`` is the body of a job."""
+    trainer: str = "shared.training"
+    """Holds ``run(spec, execution, results_dir, paper)``, ``calibrate(spec, execution, paper)``, ``RunLocked``."""
+
+    def paper(self, key: str) -> Paper:
+        if key not in self.papers:
+            raise SpecError(f"unknown paper {key!r}; there are: {', '.join(self.papers)}")
+        return self.papers[key]
+
+    def training(self) -> ModuleType:
+        return importlib.import_module(self.trainer)
+
+
+def results_dir() -> Path:
+    """``RESULTS_DIR``, or ``results/`` of the repository."""
+    return Path(os.environ.get("RESULTS_DIR") or REPO / "results").resolve()
+
+
+def run_dir(results: Path, spec: RunSpec) -> Path:
+    return results / "runs" / spec.paper / spec.preset / spec.run_id
+
+
+def is_done(results: Path, spec: RunSpec) -> bool:
+    """``done.json`` is written last and atomically, so its presence is enough."""
+    return (run_dir(results, spec) / "done.json").exists()
+
+
+def cores() -> int:
+    """Cores this process may use (containers and taskset respected)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

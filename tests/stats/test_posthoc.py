@@ -1,0 +1,116 @@
+"""Claims declared before and after their runs, told from a git history made for the purpose."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pandas as pd
+import pytest
+
+from shared.stats.posthoc import claim_lines, posthoc
+from shared.stats.verdict import verdicts
+
+TEXT = """# head
+[[claim]]
+id = "A"
+where = "Table 1"
+says = "Cold is worse."
+presets = { reduced = "direction" }
+no_numbers = "made up"
+[[claim.test]]
+rule = "greater"
+a = "b-2-cold"
+b = "b-2"
+margin = 0.1
+
+# about B
+[[claim]]
+id = "B"
+where = "Table 2"
+says = "Also."
+presets = { reduced = "direction" }
+no_numbers = "made up"
+[[claim.test]]
+rule = "greater"
+a = "b-2-cold"
+b = "b-2"
+margin = 0.0
+"""
+
+
+@pytest.fixture
+def repo(tmp_path, monkeypatch):
+    for key in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
+        monkeypatch.delenv(key, raising=False)
+    git(tmp_path, "init", "-q")
+    return tmp_path
+
+
+def git(folder, *args) -> str:
+    who = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"]
+    return subprocess.run(["git", "-C", folder, *who, *args], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def commit(folder, text: str) -> str:
+    (folder / "claims.toml").write_text(text)
+    git(folder, "add", "claims.toml")
+    git(folder, "commit", "-q", "--allow-empty", "-m", "x")
+    return git(folder, "rev-parse", "HEAD")
+
+
+def ask(folder, claim, *revs):
+    return posthoc(folder, folder / "claims.toml", claim, revs)
+
+
+def test_lines_of_a_claim_stop_before_the_next_ones_comment():
+    lines = TEXT.splitlines()
+    first, last = claim_lines(TEXT, "A")
+    assert (lines[first - 1], lines[last - 1]) == ("[[claim]]", "margin = 0.1")
+    assert lines[claim_lines(TEXT, "B")[0]] == 'id = "B"'
+    assert claim_lines(TEXT, "C") is None
+
+
+def test_only_the_edited_claim_becomes_post_hoc(repo):
+    before = commit(repo, TEXT)
+    after = commit(repo, TEXT.replace("margin = 0.1", "margin = 0.2"))
+    assert ask(repo, "A", before).posthoc is True
+    assert ask(repo, "A", after).posthoc is False
+    assert ask(repo, "A", after, before).posthoc is True
+    assert ask(repo, "B", before).posthoc is False
+
+
+def test_an_uncommitted_edit_is_post_hoc(repo):
+    head = commit(repo, TEXT)
+    (repo / "claims.toml").write_text(TEXT.replace("margin = 0.1", "margin = 0.3"))
+    assert ask(repo, "A", head).posthoc is True
+    assert ask(repo, "B", head).posthoc is False
+
+
+def test_where_git_cannot_tell_it_says_so(repo, tmp_path_factory):
+    before = commit(repo, TEXT)
+    commit(repo, TEXT.replace("margin = 0.1", "margin = 0.2"))
+    for found, why in (
+        (ask(repo, "A", "f" * 40), "unknown"),
+        (ask(repo, "A", None), "no git revision"),
+        (ask(repo, "A", f"{before}-dirty"), "uncommitted changes"),
+        (ask(repo, "C", before), "no claim C"),
+    ):
+        assert found.posthoc is None
+        assert why in found.note
+    outside = tmp_path_factory.mktemp("outside")
+    (outside / "claims.toml").write_text(TEXT)
+    assert "no git history" in ask(outside, "A", before).note
+
+
+def test_the_verdict_says_post_hoc_first(repo, lab):
+    rows = lab.rows({"b-2": 10, "b-2-cold": 12})
+    lab.folder = repo
+    paper = lab.paper(TEXT)
+    rows["provenance.git_sha"] = commit(repo, TEXT)
+    rows["provenance.git_dirty"] = False
+    assert not any("post hoc" in v["reason"] for v in verdicts(paper, rows, pd.DataFrame()))
+    commit(repo, TEXT.replace("margin = 0.1", "margin = 0.2"))
+    a, b = verdicts(paper, rows, pd.DataFrame())
+    assert a["reason"].startswith("post hoc: ")
+    assert a["outcome"] == "reproduced"
+    assert not b["reason"].startswith("post hoc")

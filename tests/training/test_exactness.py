@@ -1,0 +1,71 @@
+"""How a run is executed must not change it: ranks, micro-batches, kills and resumes give the same weights."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+
+import pytest
+import torch
+
+from shared import training
+from shared.spec import Execution
+from tests.training import runs
+
+CPU = {"accelerator": "cpu"}
+
+
+@pytest.mark.parametrize("net", ["bn-free", "ghost-bn"])
+@pytest.mark.parametrize(
+    "execution",
+    [
+        Execution(**CPU, micro_batch=16),
+        Execution(**CPU, devices=2, strategy="ddp_fork"),
+        Execution(**CPU, devices=2, micro_batch=16, strategy="ddp_fork"),
+    ],
+    ids=["accumulation", "two ranks", "two ranks that accumulate"],
+)
+def test_execution_does_not_change_the_result(net, execution, tmp_path):
+    made = runs.spec(net, precision="64-true", epochs=2)
+    plain = runs.fit(made, Execution(**CPU), tmp_path / "plain.pt")
+    split = runs.fit(made, execution, tmp_path / "split.pt")
+    assert plain.keys() == split.keys()
+    for name, value in plain.items():
+        torch.testing.assert_close(split[name], value, rtol=1e-9, atol=1e-11, msg=lambda m, n=name: f"{n}: {m}")
+
+
+def _in_child(*args) -> int:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.training.runs"])
+    child = context.Process(target=runs.train, args=args)
+    child.start()
+    child.join(120)
+    return child.exitcode
+
+
+@pytest.mark.parametrize("die", ["step:10", "epoch-end", "writing"])
+def test_a_killed_run_resumes_to_the_same_bits(die, tmp_path):
+    made = runs.spec()
+    assert _in_child(made, str(tmp_path / "whole")) == 0
+    assert _in_child(made, str(tmp_path / "killed"), die) == -signal.SIGKILL
+    folder = training.run_dir(tmp_path / "killed", made)
+    assert not (folder / "done.json").exists()
+    assert (folder / "checkpoints" / "last.ckpt").exists()
+    assert _in_child(made, str(tmp_path / "killed")) == 0
+    whole = torch.load(training.run_dir(tmp_path / "whole", made) / "weights.pt")
+    resumed = torch.load(folder / "weights.pt")
+    assert all(torch.equal(whole[k], resumed[k]) for k in whole)
+
+
+def test_a_damaged_checkpoint_costs_only_the_work_since_the_one_before(tmp_path):
+    made = runs.spec()
+    assert _in_child(made, str(tmp_path / "whole")) == 0
+    assert _in_child(made, str(tmp_path / "killed"), "step:10") == -signal.SIGKILL
+    folder = training.run_dir(tmp_path / "killed", made)
+    last = folder / "checkpoints" / "last.ckpt"
+    last.write_bytes(last.read_bytes()[:1000])
+    assert _in_child(made, str(tmp_path / "killed")) == 0
+    assert (folder / "checkpoints" / "last.corrupt").exists()
+    whole = torch.load(training.run_dir(tmp_path / "whole", made) / "weights.pt")
+    resumed = torch.load(folder / "weights.pt")
+    assert all(torch.equal(whole[k], resumed[k]) for k in whole)

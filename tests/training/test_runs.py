@@ -1,0 +1,99 @@
+"""What a run leaves behind, and what it does when something is in its way."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from filelock import FileLock
+
+from replications.goyal import PAPER
+from replications.goyal.method import learning_rate
+from shared import training
+from shared.runs.read import read_run
+from shared.spec import Execution, ModelSpec, SpecError
+from tests.training import runs
+
+CPU = Execution(accelerator="cpu")
+
+
+@pytest.fixture(autouse=True)
+def _quiet(monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")
+
+
+def test_a_run_is_recorded_and_then_skipped(tmp_path, monkeypatch):
+    made = runs.spec(precise_bn=128)
+    assert training.run(made, CPU, tmp_path, PAPER) == "finished"
+    folder = training.run_dir(tmp_path, made)
+    record = read_run(folder)
+    assert record.finished
+    assert record.config["batch_size"] == 64 and record.config["optimizer.momentum"] == 0.9
+    assert record.summary["status"] == "finished" and record.summary["updates"] == 21
+    history = record.history
+    assert list(history["trainer/global_step"]) == [7, 14, 21]
+    assert list(history["epoch"]) == [1, 2, 3]
+    assert list(history["samples"]) == [448, 896, 1344]
+    assert history["val/error"].iloc[-1] < 80  # digits: chance is 90
+    assert {"train/loss", "val/error_precise_bn", "lr", "grad_norm", "weight_norm", "images_per_s"} <= {*history}
+    monkeypatch.setattr(training, "_train", lambda *a: pytest.fail("a finished run was trained again"))
+    assert training.run(made, CPU, tmp_path, PAPER) == "finished"
+
+
+def test_the_rate_used_is_the_schedule_of_the_method(tmp_path):
+    made = runs.spec("bn-free")
+    used = []
+
+    class Spy(training.pl.Callback):
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+            used.append(trainer.optimizers[0].param_groups[0]["lr"])
+
+    module, data = training.assemble(made, CPU, PAPER)
+    training.trainer_for(made, CPU, data, [Spy()], False, tmp_path).fit(module, datamodule=data)
+    plan = [
+        learning_rate(i, steps_per_epoch=7, lr=0.1, warmup="gradual", warmup_epochs=1.0, warmup_lr=0.02,
+                      milestones=(2,), decay=0.1) for i in range(21)
+    ]  # fmt: skip
+    assert used == plan
+
+
+def test_a_diverged_run_is_an_outcome_at_chance_level(tmp_path):
+    made = runs.spec("bn-free", lr=1e30)
+    assert training.run(made, CPU, tmp_path, PAPER) == "diverged"
+    record = read_run(training.run_dir(tmp_path, made))
+    assert record.finished
+    assert record.summary["status"] == "diverged"
+    assert record.summary["val/error"] == record.summary["val/error_last5_median"] == 90
+    assert json.loads((training.run_dir(tmp_path, made) / "done.json").read_text())["status"] == "diverged"
+
+
+def test_length_in_updates_evaluates_on_time(tmp_path):
+    made = runs.spec("bn-free", epochs=None, updates=10, eval_every=5)
+    assert training.run(made, CPU, tmp_path, PAPER) == "finished"
+    assert list(read_run(training.run_dir(tmp_path, made)).history["trainer/global_step"]) == [5, 10]
+
+
+def test_a_run_that_another_process_has_is_left_to_it(tmp_path):
+    made = runs.spec("bn-free")
+    folder = training.run_dir(tmp_path, made)
+    folder.mkdir(parents=True)
+    with FileLock(folder / "lock"), pytest.raises(training.RunLocked, match=made.run_id):
+        training.run(made, CPU, tmp_path, PAPER)
+
+
+def test_an_unknown_model_is_named(tmp_path):
+    made = runs.spec(model=ModelSpec(name="resnet-smal"))
+    with pytest.raises(SpecError, match="resnet-small"):
+        training.run(made, CPU, tmp_path, PAPER)
+    assert not (training.run_dir(tmp_path, made) / "done.json").exists()
+
+
+def test_seeds_pair_arms_by_initialisation():
+    """Arms that differ in the rate start from the same weights, so that their contrast is paired."""
+    a, _ = training.assemble(runs.spec(lr=0.1), CPU, PAPER)
+    b, _ = training.assemble(runs.spec(lr=0.2), CPU, PAPER)
+    other, _ = training.assemble(runs.spec(seed=4), CPU, PAPER)
+    assert all(torch.equal(p, q) for p, q in zip(a.parameters(), b.parameters(), strict=True))
+    assert not all(torch.equal(p, q) for p, q in zip(a.parameters(), other.parameters(), strict=True))

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from toy import PAPER, PAPERS, spec
+
+from shared.spec import Execution, SpecError
+from shared.workflow import plan as planning
+from shared.workflow.plan import Plan, Task, choose, makespan, pack
+from shared.workflow.suite import Suite
+
+
+def task(seed: int, seconds: float | None, done: bool = False) -> Task:
+    return Task(spec("a", seed, "reduced"), "grid", done, seconds)
+
+
+costs = st.lists(st.floats(0.1, 5000), min_size=1, max_size=60)
+
+
+@given(costs=costs, jobs=st.integers(1, 9), limit=st.floats(1, 1000))
+def test_packs_hold_every_run_once_and_start_with_the_longest(costs, jobs, limit):
+    packs = pack([task(i, c) for i, c in enumerate(costs)], jobs, limit)
+    assert sorted(t.spec.seed for p in packs for t in p.tasks) == list(range(len(costs)))
+    assert all(p.tasks for p in packs)
+    lengths = [p.seconds for p in packs]
+    assert lengths == sorted(lengths, reverse=True)
+    assert len(packs) >= min(jobs, len(costs))
+
+
+@given(costs=costs, jobs=st.integers(1, 9), limit=st.floats(1, 1000))
+def test_packs_stay_near_the_limit(costs, jobs, limit):
+    for p in pack([task(i, c) for i, c in enumerate(costs)], jobs, limit):
+        work = [t.seconds for t in p.tasks]
+        assert sum(work) <= limit + max(costs) or len(work) == 1
+
+
+def test_unknown_costs_and_shared_devices_give_one_run_a_pack():
+    assert [len(p.tasks) for p in pack([task(i, None) for i in range(5)], 2, 360)] == [1] * 5
+    assert [len(p.tasks) for p in pack([task(i, 1.0) for i in range(5)], 2, 360, single=True)] == [1] * 5
+
+
+@pytest.mark.parametrize(
+    ("seconds", "jobs", "expected"),
+    [([3.0, 2.0, 2.0], 2, 4.0), ([3.0, 2.0, 2.0], 1, 7.0), ([], 4, 0.0), ([1.0, None], 2, None)],
+)
+def test_makespan_of_workers_that_take_packs_in_order(seconds, jobs, expected):
+    assert makespan(seconds, jobs) == expected
+
+
+def test_a_run_of_two_sweeps_is_chosen_once(tmp_path):
+    tasks = choose(PAPER, "reduced", tmp_path)
+    assert [(t.spec.arm, t.spec.seed, t.sweep) for t in tasks] == [
+        *(("a", s, "grid") for s in (1, 2)), *(("a-twice", s, "grid") for s in (1, 2)),
+        *(("b", s, "extra") for s in (1, 2)),
+    ]  # fmt: skip
+
+
+def test_seeds_arms_and_sweep_narrow_the_choice(tmp_path):
+    assert len(choose(PAPER, "reduced", tmp_path, seeds=1)) == 3
+    assert {t.spec.arm for t in choose(PAPER, "reduced", tmp_path, arms=["a*"])} == {"a", "a-twice"}
+    assert {t.spec.arm for t in choose(PAPER, "reduced", tmp_path, sweep="extra")} == {"a", "b"}
+
+
+def test_overridden_runs_are_runs_of_their_own(tmp_path):
+    plain, changed = (choose(PAPER, "reduced", tmp_path, assignments=a) for a in ([], ["lr=0.2"]))
+    assert {t.spec.lr for t in changed} == {0.2}
+    assert not {t.spec.run_id for t in plain} & {t.spec.run_id for t in changed}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "names"),
+    [
+        ({"arms": ["c"]}, ["'c'", "a-twice"]),
+        ({"sweep": "no"}, ["'no'", "grid, extra"]),
+        ({"assignments": ["lrr=1"]}, ["lrr"]),
+        ({"assignments": ["batch_size=many"]}, ["batch_size"]),
+    ],
+)
+def test_a_wrong_choice_names_what_there_is(tmp_path, wrong, names):
+    with pytest.raises(SpecError) as error:
+        choose(PAPER, "reduced", tmp_path, **wrong)
+    assert all(name in str(error.value) for name in names)
+
+
+def test_done_runs_are_left_out_of_the_packs_and_counted(tmp_path):
+    first = choose(PAPER, "reduced", tmp_path)[0].spec
+    home = tmp_path / "runs" / "toy" / "reduced" / first.run_id
+    home.mkdir(parents=True)
+    (home / "done.json").write_text("{}")
+    plan = Plan(PAPER, "reduced", tmp_path, Execution(), 2, choose(PAPER, "reduced", tmp_path))
+    assert first.run_id not in {t.spec.run_id for t in plan.todo}
+    assert (plan.summary()["runs"], plan.summary()["done"]) == (6, 1)
+
+
+def test_plan_files_of_two_invocations_never_meet(tmp_path, monkeypatch):
+    tasks = choose(PAPER, "reduced", tmp_path)
+    plan = Plan(PAPER, "reduced", tmp_path, Execution(), 2, tasks, pack(tasks, 2, 360))
+    monkeypatch.setattr(os, "getpid", iter((1, 2)).__next__)
+    one, two = (planning.write(plan, Suite(PAPERS, "toy"), cluster=False, per_gpu=1) for _ in range(2))
+    assert one.parent != two.parent
+    assert sum(len(p["runs"]) for p in json.loads(one.read_text())["packs"]) == 6
