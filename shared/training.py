@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -14,15 +15,17 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from filelock import FileLock, Timeout
+from pytorch_lightning.plugins.environments import ClusterEnvironment, LightningEnvironment, SLURMEnvironment
 
 from shared.callbacks import Checkpoints, DivergenceStop, Recorder
 from shared.datamodules import make_datamodule
 from shared.datamodules.order import accumulation
 from shared.models import build, set_deferred
+from shared.models.ghost import ghost_layers
 from shared.module import ClassifierModule
 from shared.paper import Paper
 from shared.runs import provenance, record
-from shared.spec import Execution, RunSpec, canonical
+from shared.spec import Execution, RunSpec, SpecError, canonical
 
 
 class RunLocked(RuntimeError):
@@ -58,7 +61,15 @@ def run(spec: RunSpec, execution: Execution, results_dir: Path, paper: Paper, *,
         torch.set_num_threads(execution.threads)
         write_atomically(folder / "spec.json", canonical(spec))
         write_atomically(folder / "execution.json", canonical(execution))
-        outcome = _train(spec, execution, folder, paper)
+        try:
+            outcome = _train(spec, execution, folder, paper)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise RunFailed(
+                f"{spec.run_id}: no space left to write under {folder}; free some and give the same command again: "
+                "the run goes on from its last checkpoint"
+            ) from error
         if _rank_zero():
             write_atomically(done, json.dumps({"run_id": spec.run_id, **outcome}))
         return outcome["status"]
@@ -75,6 +86,11 @@ def assemble(spec: RunSpec, execution: Execution, paper: Paper) -> tuple[Classif
         net = net.to(memory_format=torch.channels_last)
     module = paper.dotted("module").Module(spec, net, data.steps_per_epoch)
     module.deferred = data.accumulate > 1 or execution.world_size > 1
+    if module.deferred and spec.bn_batch is None and any(ghost_layers(net)):
+        raise SpecError(
+            f"{spec.run_id}: bn_batch is not set, so batch norm takes the whole batch of {spec.batch_size}, which "
+            "devices or micro-batches would cut up; run it on one device without micro-batches, or set bn_batch"
+        )
     set_deferred(net, module.deferred)
     return module, data
 
@@ -82,7 +98,8 @@ def assemble(spec: RunSpec, execution: Execution, paper: Paper) -> tuple[Classif
 def equation(spec: RunSpec, execution: Execution) -> str:
     """The global batch written out, and the batch-norm batch it is made of."""
     times = accumulation(spec.batch_size, spec.bn_batch, execution.world_size, execution.micro_batch)
-    micro = spec.batch_size // (execution.world_size * times)
+    share, rest = divmod(spec.batch_size, execution.world_size * times)
+    micro = f"{share}" if not rest else f"about {share}"
     ghost = f", batch norm over {spec.bn_batch}" if spec.bn_batch else ""
     return f"{spec.batch_size} = {execution.nodes} nodes × {execution.devices} devices × {times} × {micro}{ghost}"
 
@@ -95,14 +112,13 @@ def trainer_for(spec: RunSpec, execution: Execution, data: Any, callbacks: list,
     else:
         length = {"max_steps": spec.updates, "max_epochs": -1, "check_val_every_n_epoch": None,
                   "val_check_interval": spec.eval_every * times}  # fmt: skip
-    strategy = execution.strategy
-    if strategy == "auto" and execution.world_size > 1:
-        strategy = "ddp"
+    strategy = "ddp" if execution.strategy == "auto" and execution.world_size > 1 else execution.strategy
     return pl.Trainer(
         accelerator=execution.accelerator,
         devices=execution.devices,
         num_nodes=execution.nodes,
         strategy=strategy,
+        plugins=_environment(execution),
         precision=spec.precision,
         accumulate_grad_batches=times,
         use_distributed_sampler=False,
@@ -115,6 +131,13 @@ def trainer_for(spec: RunSpec, execution: Execution, data: Any, callbacks: list,
         enable_progress_bar=execution.progress,
         **length,
     )
+
+
+def _environment(execution: Execution) -> list[ClusterEnvironment]:
+    """A run on one device ignores SLURM's task count (its job packs many runs); the engine alone requeues jobs."""
+    if execution.world_size == 1:
+        return [LightningEnvironment()]
+    return [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []
 
 
 def _train(spec: RunSpec, execution: Execution, folder: Path, paper: Paper) -> dict[str, Any]:

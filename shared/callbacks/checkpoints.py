@@ -9,6 +9,8 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from shared.spec import RunSpec
+
 
 class Checkpoints(pl.Callback):
     """Saves ``last.ckpt`` every ``every_s`` seconds, after an update, and keeps the one before as ``previous.ckpt``.
@@ -22,11 +24,19 @@ class Checkpoints(pl.Callback):
         self._saved_at = time.monotonic()
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs, batch, batch_idx: int) -> None:
+        # In the middle of an accumulation group the gradients are not part of a checkpoint; and of one taken between
+        # an update and its evaluation Lightning forgets, on resume, that the evaluation is still to come.
+        if (batch_idx + 1) % trainer.accumulate_grad_batches == 0 and not _evaluates_next(trainer, pl_module.spec):
+            self._save_if_due(trainer)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        self._save_if_due(trainer)
+
+    def _save_if_due(self, trainer: pl.Trainer) -> None:
         due = time.monotonic() - self._saved_at >= self.every_s
         if trainer.world_size > 1:
             due = trainer.strategy.broadcast(due)
-        # In the middle of an accumulation group the gradients are not part of a checkpoint.
-        if due and ((batch_idx + 1) % trainer.accumulate_grad_batches == 0 or trainer.is_last_batch):
+        if due:
             self.save(trainer)
 
     def save(self, trainer: pl.Trainer) -> None:
@@ -39,3 +49,7 @@ class Checkpoints(pl.Callback):
                 os.replace(last, self.folder / "previous.ckpt")
             os.replace(fresh, last)
         self._saved_at = time.monotonic()
+
+
+def _evaluates_next(trainer: pl.Trainer, spec: RunSpec) -> bool:
+    return trainer.is_last_batch if spec.epochs else trainer.global_step % spec.eval_every == 0

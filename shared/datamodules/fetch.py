@@ -69,7 +69,8 @@ def _command(words: list[str], cwd: Path) -> None:
         raise DataError(f"{words[0]}: {error}"[:300]) from None
     if done.returncode:
         last = [x for x in (done.stderr or done.stdout).strip().splitlines() if x.startswith("E:")] or ["failed"]
-        raise DataError(f"{words[0]} {words[-1] if words[0] == 'dpkg-deb' else words[-2]}: {last[0]}"[:300])
+        verb = next((w for w in words[1:] if w in ("update", "download")), "-x")
+        raise DataError(f"{words[0]} {verb}: {last[0]}"[:300])
 
 
 @contextlib.contextmanager

@@ -93,9 +93,9 @@ def read_zip(path: Path, sha256: str | None = None) -> Raw:
 
 def _decode(where: Path, index: Listing, read: Callable[[str], bytes]) -> Raw:
     shape: tuple[int, ...] | None = None
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
     for split, rows in (("train", index.train), ("test", index.test)):
-        images = None
+        images = np.empty(0, np.uint8)
         for i, (name, _) in enumerate(rows):
             pixels = _pixels(f"{where}: {name}", read(name))
             shape = shape or pixels.shape
@@ -104,7 +104,7 @@ def _decode(where: Path, index: Listing, read: Callable[[str], bytes]) -> Raw:
                     f"{where}: {name} is {_size(pixels.shape)}, the images before it {_size(shape)}; "
                     "make them one size, or use augment='imagenet', which crops every image to 224×224"
                 )
-            if images is None:
+            if i == 0:
                 images = np.empty((len(rows), *shape), np.uint8)
             images[i] = pixels
         arrays[f"{split}_x"] = images

@@ -103,6 +103,8 @@ class StreamedImages:
             persistent_workers=workers > 0,
             collate_fn=_stack,
             worker_init_fn=_one_thread,
+            # Its own: a DataLoader otherwise draws from the generator that the net's dropout uses.
+            generator=torch.Generator(),
         )
 
     def blocks(self, batches: list[MicroBatch], epoch: int) -> Iterator[tuple[Tensor, Tensor]]:

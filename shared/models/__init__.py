@@ -6,6 +6,7 @@ import difflib
 import inspect
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from torch import nn
 
@@ -51,8 +52,8 @@ def build(model: ModelSpec, num_classes: int, input_shape: Shape, bn_batch: int 
             raise SpecError(f"{model.name} takes no argument {name!r}{_nearest(name, kinds)}; there are: {known}")
         if type(value) is not kinds[name] and not (kinds[name] is float and type(value) is int):
             raise SpecError(f"{model.name}: {name}={value!r} must be of type {kinds[name].__name__}")
-    options = {NORM_ARGS[k][0]: v for k, v in model.args.items() if k in NORM_ARGS}
-    arguments = {k: v for k, v in model.args.items() if k not in NORM_ARGS}
+    options: dict[str, Any] = {NORM_ARGS[k][0]: v for k, v in model.args.items() if k in NORM_ARGS}
+    arguments: dict[str, Any] = {k: v for k, v in model.args.items() if k not in NORM_ARGS}
     if has_norm:
         arguments["norm"] = partial(GhostBatchNorm, bn_batch=bn_batch, **options)
     try:

@@ -61,8 +61,8 @@ class _Chunked(torch.autograd.Function):
         results = (_BACKWARD(g, c, weight, None, None, m, s, True, ctx.eps, _ALL) for g, c, m, s in rows)
         if torch.is_grad_enabled():
             # A second derivative is wanted (create_graph): keep every step differentiable.
-            parts, weights, biases = zip(*results, strict=True)
-            return torch.cat(parts), torch.stack(weights).sum(0), torch.stack(biases).sum(0), *[None] * 4
+            parts = tuple(zip(*results, strict=True))
+            return torch.cat(parts[0]), torch.stack(parts[1]).sum(0), torch.stack(parts[2]).sum(0), *[None] * 4
         grad_x, weights, biases = torch.empty_like(x), [], []
         for target, (part, weight_k, bias_k) in zip(grad_x.split(ctx.size), results, strict=True):
             target.copy_(part)

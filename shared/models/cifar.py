@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from shared.models.init import init_weights
 
-Norm = Callable[[int], nn.Module]
+Norm = Callable[[int], nn.BatchNorm2d]
 Shape = tuple[int, int, int]
 
 
@@ -57,6 +57,9 @@ class SmallResNet(nn.Module):
         super().__init__()
         if shortcut not in ("A", "B"):
             raise ValueError(f"shortcut={shortcut!r}: use 'A' (zero padding) or 'B' (projection)")
+        for name, value in (("width", width), ("blocks", blocks), ("stem_stride", stem_stride)):
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, not {value}")
         self.conv = nn.Conv2d(channels, width, 3, stem_stride, 1, bias=False)
         self.bn = norm(width)
         stages, inputs = [], width
@@ -71,6 +74,11 @@ class SmallResNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.blocks(F.relu(self.bn(self.conv(x)), inplace=True))
         return self.fc(x.mean((2, 3)))
+
+
+def last_norms(net: nn.Module) -> list[nn.BatchNorm2d]:
+    """The last BN of every basic block, where zero-γ applies."""
+    return [m.bn2 for m in net.modules() if isinstance(m, BasicBlock)]
 
 
 def resnet_cifar(
@@ -89,7 +97,7 @@ def resnet_cifar(
     if depth < 8 or (depth - 2) % 6:
         raise ValueError(f"depth={depth}: CIFAR ResNets have depth 6n+2 (20, 32, 44, 56, 110)")
     net = SmallResNet(num_classes, input_shape[0], norm, (depth - 2) // 6, width, 1, shortcut)
-    return init_weights(net, net.fc, [b.bn2 for b in net.blocks] if zero_gamma else ())
+    return init_weights(net, net.fc, last_norms(net) if zero_gamma else ())
 
 
 def resnet_small(
@@ -104,13 +112,15 @@ def resnet_small(
 ) -> nn.Module:
     """The cheapest net that keeps what the papers vary: BN, residual blocks with projections, a strided stem."""
     net = SmallResNet(num_classes, input_shape[0], norm, blocks, width, stem_stride, shortcut)
-    return init_weights(net, net.fc, [b.bn2 for b in net.blocks] if zero_gamma else ())
+    return init_weights(net, net.fc, last_norms(net) if zero_gamma else ())
 
 
 def mlp(num_classes: int, input_shape: Shape, norm: Norm, hidden: str = "800", batch_norm: bool = False) -> nn.Module:
     """Fully connected relu net; ``hidden`` lists the widths: ``"800"`` or ``"512,512"``. ValueError if it does not."""
     try:
         widths = [int(w) for w in hidden.split(",")]
+        if min(widths) < 1:
+            raise ValueError
     except ValueError:
         raise ValueError(f"hidden={hidden!r}: write the layer widths as '800' or '512,512'") from None
     layers: list[nn.Module] = [nn.Flatten()]
@@ -119,11 +129,11 @@ def mlp(num_classes: int, input_shape: Shape, norm: Norm, hidden: str = "800", b
         layers += [nn.Linear(inputs, width, bias=not batch_norm)]
         layers += [norm(width), nn.ReLU(inplace=True)] if batch_norm else [nn.ReLU(inplace=True)]
         inputs = width
-    layers.append(nn.Linear(inputs, num_classes))
-    return init_weights(nn.Sequential(*layers), layers[-1])
+    classifier = nn.Linear(inputs, num_classes)
+    return init_weights(nn.Sequential(*layers, classifier), classifier)
 
 
 def linear(num_classes: int, input_shape: Shape) -> nn.Module:
     """Softmax regression on the flattened image."""
-    net = nn.Sequential(nn.Flatten(), nn.Linear(input_shape[0] * input_shape[1] * input_shape[2], num_classes))
-    return init_weights(net, net[-1])
+    classifier = nn.Linear(input_shape[0] * input_shape[1] * input_shape[2], num_classes)
+    return init_weights(nn.Sequential(nn.Flatten(), classifier), classifier)

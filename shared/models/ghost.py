@@ -37,6 +37,11 @@ class GhostBatchNorm(nn.BatchNorm2d):
     Raises ValueError for a bad ``bn_batch``, ``running`` or ``momentum``, and when a chunk holds one value a channel.
     """
 
+    momentum: float
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
     def __init__(
         self,
         num_features: int,
@@ -60,11 +65,11 @@ class GhostBatchNorm(nn.BatchNorm2d):
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, bn_batch={self.bn_batch}, running={self.running}"
 
-    def _check_input_dim(self, input: Tensor) -> None:  # noqa: A002 (the name is the base class's)
+    def _check_input_dim(self, input: Tensor) -> None:
         if input.dim() not in (2, 4):
             raise ValueError(f"GhostBatchNorm takes [b, C] or [b, C, H, W], not a {input.dim()}-dimensional input")
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
+    def forward(self, input: Tensor) -> Tensor:
         if not self.training:
             return super().forward(input)
         self._check_input_dim(input)
@@ -120,7 +125,11 @@ def flush_running_stats(module: nn.Module) -> None:
         torch.distributed.all_gather(blocks, flat)
         sizes = [part.numel() for pair in local for part in pair]
         ranks = [iter(block.split(sizes)) for block in blocks]
-        local = [tuple(torch.cat([next(r).view_as(part) for r in ranks]) for part in pair) for pair in local]
+
+        def joined(part: Tensor) -> Tensor:
+            return torch.cat([next(rank).view_as(part) for rank in ranks])
+
+        local = [(joined(mean), joined(var)) for mean, var in local]
     _update_running(layers, local)
 
 

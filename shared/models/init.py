@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from torch import nn
+from torch import Tensor, nn
 
 
-def init_weights(net: nn.Module, classifier: nn.Module, zero: Iterable[nn.Module] = ()) -> nn.Module:
+def init_weights(net: nn.Module, classifier: nn.Linear, zero: Iterable[nn.BatchNorm2d] = ()) -> nn.Module:
     """Initialise in place and return the net.
 
     Convolutions: He normal over fan-out. Hidden linear layers: He normal over fan-in (the convention of MLPs).
@@ -20,9 +20,9 @@ def init_weights(net: nn.Module, classifier: nn.Module, zero: Iterable[nn.Module
             nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
         elif isinstance(module, nn.BatchNorm2d):
             nn.init.ones_(module.weight)
-        if getattr(module, "bias", None) is not None:
-            nn.init.zeros_(module.bias)
+        if isinstance(bias := getattr(module, "bias", None), Tensor):
+            nn.init.zeros_(bias)
     nn.init.normal_(classifier.weight, std=0.01)
-    for module in zero:
-        nn.init.zeros_(module.weight)
+    for norm in zero:
+        nn.init.zeros_(norm.weight)
     return net

@@ -60,7 +60,7 @@ def readme_blocks(
 
 
 def card_blocks(paper: Paper, data: Tables, verdicts: Iterable[claims.Verdict]) -> dict[str, str]:
-    """``expected``, ``figures``, ``deviations`` and ``cost`` of a paper's card.
+    """``time``, ``expected``, ``figures``, ``deviations`` and ``cost`` of a paper's card.
 
     They speak of the largest preset that has runs; without any run the settings of the reduced preset are compared.
     """
@@ -68,6 +68,7 @@ def card_blocks(paper: Paper, data: Tables, verdicts: Iterable[claims.Verdict]) 
     empty = Source.select(paper, "reduced", pd.DataFrame(), pd.DataFrame())
     source = found[0] if found else empty
     return {
+        "time": _time(source),
         "expected": _expected(source, claims.check(verdicts)),
         "figures": _figures(source),
         "deviations": f"At {source.preset} scale:\n\n{_bare(tables.deviations(source))}",
@@ -82,6 +83,18 @@ def _bare(grid: Grid) -> str:
 
 def _no_runs(source: Source) -> str:
     return f"No finished runs yet. Run `{command(source.paper.key, source.preset)}`."
+
+
+def _time(source: Source) -> str:
+    """What the finished runs of a preset took, and on which processor."""
+    if not len(source.rows):
+        return _no_runs(source)
+    spent = tables.cost_of(source.rows)
+    cpus = sorted({str(c) for c in source.rows.get("provenance.cpu", pd.Series(dtype=str)).dropna()})
+    where = f" on {', '.join(cpus)}" if cpus else ""
+    every = sum(source.expected.values())
+    return (f"Measured: `{command(source.paper.key, source.preset)}`, {len(source.rows)} of {every} runs, "
+            f"{spent['core_hours']:.1f} core-hours{where}.")  # fmt: skip
 
 
 def _expected(source: Source, verdicts: list[claims.Verdict]) -> str:
@@ -110,5 +123,6 @@ def _figures(source: Source) -> str:
     for t in declared.TABLES:
         run = f"`{t.sweep}`" if t.rows else f"not run: {t.not_run}"
         rows.append((t.where, t.title, run, f"`tables/{stem if t.rows else source.paper.key}-{t.key}.csv`"))
-    columns = (Column("paper", 16), Column("shows", 40), Column("sweep", 16), Column("file below `results/report/`", 40))
+    file = Column("file below `results/report/`", 40)
+    columns = (Column("paper", 16), Column("shows", 40), Column("sweep", 16), file)
     return _bare(Grid("", "", columns, tuple(rows)))

@@ -186,7 +186,8 @@ def _how() -> dict[str, str]:
 
 
 def _across(writer: _Writer, entries: list[dict[str, Any]]) -> str:
-    columns = (Column("paper", 40), Column("scales", 20), Column("runs", 20, "right"), Column("core-hours", 20, "right"))
+    names = ("paper", 40, "left"), ("scales", 20, "left"), ("runs", 20, "right"), ("core-hours", 20, "right")
+    columns = tuple(Column(*name) for name in names)
     rows = tuple((e["name"], ", ".join(e["scales"]) or "–", str(e["runs"]), f"{e['cost']:.2f}") for e in entries)
     return writer.table(Grid("across", "Runs and cost", columns, rows))
 

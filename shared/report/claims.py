@@ -39,15 +39,15 @@ def outcomes(verdicts: Sequence[Verdict], key: str) -> Grid:
     """Claim, place in the paper, what it says, outcome, scale: one row per verdict."""
     columns = (Column("claim", 11), Column("where", 18), Column("what the paper says", 46), Column("outcome", 16),
                Column("scale", 9))  # fmt: skip
-    rows = tuple((str(v["claim"]), number(v.get("where")), number(v.get("says")), f"`{v['outcome']}`", number(v["scale"]))
-                 for v in verdicts)  # fmt: skip
+    rows = tuple((str(v["claim"]), number(v.get("where")), number(v.get("says")), f"`{v['outcome']}`",
+                  number(v["scale"])) for v in verdicts)  # fmt: skip
     return Grid(f"{key}-claims", "Claims and outcomes", columns, rows)
 
 
 def evidence(verdicts: Sequence[Verdict], key: str) -> Grid:
     """The numbers behind each outcome: ours with its interval, the paper's, seeds, rule and margin, reason."""
-    columns = (Column("claim", 10), Column("ours [interval]", 19), Column("paper", 24), Column("n", 4, "right"),
-               Column("rule, margin", 13), Column("reason", 30))  # fmt: skip
+    columns = (Column("claim", 10), Column("ours [interval]", 19), Column("paper", 23), Column("n", 4, "right"),
+               Column("rule, margin", 15), Column("reason", 30))  # fmt: skip
     rows = tuple((str(v["claim"]), interval(v.get("ours"), v.get("interval")), value(v.get("reference"), "; "),
                   value(v.get("n")), rule(v), number(v.get("reason"))) for v in verdicts)  # fmt: skip
     return Grid(f"{key}-evidence", "The numbers behind the outcomes", columns, rows)

@@ -43,6 +43,8 @@ def draw(plot: Plot) -> Figure:
             ax.set_axis_off()
         figure.supxlabel("\n".join(_notes(plot)), fontsize=6.8, color="#444444")
         sns.despine(fig=figure)
+        figure.draw_without_rendering()  # lays the panels out, once for all formats
+        figure.set_layout_engine(None)
     return figure
 
 

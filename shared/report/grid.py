@@ -78,7 +78,7 @@ def number(value: object, digits: int = 2) -> str:
 
 
 def short(value: object) -> str:
-    """A setting as one would write it: ``3.2``, ``6, 12, 16``; None, a field that is unset or absent, as ``default``."""
+    """A setting as one would write it: ``3.2``, ``6, 12, 16``; an unset or absent field is ``default``."""
     if value is None:
         return "default"
     if isinstance(value, list | tuple):

@@ -47,8 +47,9 @@ def spec(plot: Plot) -> dict[str, Any]:
         top = 1 - row * (tall + head + 40) / inner
         wide = (1 - (columns - 1) * 0.075) / columns
         left = column * (wide + 0.075)
-        x: dict[str, Any] = {"domain": [left, left + wide], "anchor": f"y{axis}", "gridcolor": "#E4E4E4", "zeroline": False}
-        y: dict[str, Any] = {"domain": [max(0.0, top - tall / inner), top], "anchor": f"x{axis}", "gridcolor": "#E4E4E4"}
+        lined = {"gridcolor": "#E4E4E4", "zeroline": False}
+        x: dict[str, Any] = {"domain": [left, left + wide], "anchor": f"y{axis}", **lined}
+        y: dict[str, Any] = {"domain": [max(0.0, top - tall / inner), top], "anchor": f"x{axis}", **lined}
         if number + columns > len(plot.panes):
             x["title"] = {"text": pane.x_label}
         if column == 0 or not plot.share_y:

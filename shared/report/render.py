@@ -40,7 +40,7 @@ def to_pdf(markdown: str, folder: Path, title: str, scales: str) -> Path:
 
 
 def to_html(markdown: str, folder: Path, title: str, scales: str, interactive: Mapping[str, tuple[str, str]]) -> Path:
-    """``folder/report.html``. ``interactive`` is {figure name: (plotly JSON, footer)}; each keeps its SVG as fallback."""
+    """``folder/report.html``. ``interactive`` is {figure name: (plotly JSON, footer)}; the SVG is the fallback."""
     style = (TEMPLATES / "report.css").read_text(encoding="utf-8")
     arguments = ["--standalone", "--wrap=none", "--mathml", "--toc", "--toc-depth=3", _COLUMNS,
                  f"--template={TEMPLATES / 'report.html'}", f"--variable=title:{title}",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -24,6 +24,8 @@ class Log:
     rows: list[dict[str, Any]] = field(default_factory=list)
     exit_code: int | None = None
     problem: str | None = None
+    cut: bool = False
+    """The problem is only that the file ends early: its process was killed."""
 
 
 def read_log(path: Path) -> Log:
@@ -37,8 +39,11 @@ def read_log(path: Path) -> Log:
             complaint = complaint or "the inspector printed something that is not JSON"
             break
         _apply(log, record)
+    if not complaint and log.run_id is None:
+        complaint = "holds no run"
     if complaint:
         log.problem = f"{path}: {complaint}"
+        log.cut = "incomplete .wandb file" in complaint
     return log
 
 
@@ -78,17 +83,16 @@ def _inspect(path: Path, *flags: str) -> tuple[str, str | None]:
     program, options = _program()
     command = [*program, "inspect", *flags, *options, str(path)]
     try:
-        # into a file: through a pipe, line by line, the two processes wait for each other
-        with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as out:
-            done = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, text=True, timeout=_TIMEOUT_S)
-            out.seek(0)
-            text = out.read()
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=_TIMEOUT_S,
+            env=os.environ | {"WANDB_ERROR_REPORTING": "false"},
+        )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
         return "", f"the W&B inspector failed ({error})"
     complaint = done.stderr.strip().removeprefix("wandb leet inspect: ").splitlines()
     if done.returncode and not complaint:
         complaint = [f"the W&B inspector ended with exit code {done.returncode}"]
-    return text, complaint[-1] if complaint else None
+    return done.stdout, complaint[-1] if complaint else None
 
 
 @cache

@@ -28,12 +28,13 @@ def read_run(run_dir: Path | str) -> RunRecord:
     logs = [read_log(path) for path in wandb_files(run_dir)]
     named = [log for log in logs if log.run_id]
     run_id = named[-1].run_id if named else run_dir.name
-    problems = [log.problem for log in logs if log.problem]
+    # a session that was killed ends early; the one that resumed it takes over from there
+    problems = [log.problem for log in logs if log.problem and not (log.cut and log is not logs[-1])]
     if not logs:
         problems.append(f"{run_dir}: no W&B file")
-    mixed = sorted({log.run_id for log in named if log.run_id != run_id})
+    mixed = sorted({str(log.run_id) for log in named if log.run_id != run_id})
     if mixed:
-        problems.append(f"{run_dir}: files of other runs among those of {run_id}: {', '.join(map(str, mixed))}")
+        problems.append(f"{run_dir}: files of other runs among those of {run_id}: {', '.join(mixed)}")
     own = [log for log in logs if log.run_id in (run_id, None)]
     return _merge(str(run_id), own, "; ".join(problems) or None)
 

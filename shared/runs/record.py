@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import signal
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from shared.runs.leet import state_of
 from shared.runs.provenance import short_sha
 from shared.runs.schema import FLOAT_KEYS, PROJECT, STEP
 from shared.spec import Execution, RunSpec, flatten
@@ -18,6 +21,9 @@ from shared.spec import Execution, RunSpec, flatten
 if TYPE_CHECKING:
     from wandb import Run
 
+log = logging.getLogger(__name__)
+ON_DISK_WITHIN_S = 20.0
+"""How long ``finish`` waits for the exit record to appear in the file (usually it is there at once)."""
 _RESERVED = ("sweep", FLOAT_KEYS)
 _open: list[Run] = []
 
@@ -66,7 +72,7 @@ def start(
     Starting the same spec again adds a second file; ``read_run`` merges them. Raises RecordError.
     """
     for left in list(_open):
-        _close(left, exit_code=1)
+        finish(left, exit_code=1)
     config = config_of(spec, execution, sweep, provenance, extra)
     mode = os.environ.get("WANDB_MODE") or "offline"
     if mode not in ("offline", "online"):
@@ -85,16 +91,14 @@ def start(
             group=f"{spec.paper}/{sweep}",
             job_type=spec.preset,
             tags=[f"protocol-{spec.protocol}", f"git-{short_sha(provenance)}"],
-            mode=mode,
+            mode="online" if mode == "online" else "offline",
             resume="allow",
             reinit="create_new",
             config=config,
             settings=_settings(),
         )
-    except (OSError, RuntimeError, ValueError) as error:  # wandb.Error is an Exception of its own, handled below
-        raise _cannot_start(run_dir, mode, error) from error
     except Exception as error:
-        if not type(error).__module__.startswith("wandb"):
+        if not _is_wandb_trouble(error):
             raise
         raise _cannot_start(run_dir, mode, error) from error
     run.define_metric("*", step_metric=STEP)
@@ -105,18 +109,23 @@ def start(
 def finish(run: Run, summary: Mapping[str, Any] | None = None, exit_code: int = 0) -> None:
     """Write the summary and the exit record, and check that they reached the disk.
 
-    ``exit_code`` 0 says that the run is complete; anything else leaves it unfinished (interrupted, failed).
-    Raises RecordError when the run's file does not hold its end, as after a full disk.
+    ``exit_code`` 0 says that the run is complete; anything else leaves it unfinished (interrupted, failed), and then
+    trouble with W&B is only logged, so as not to hide what went wrong before. Raises RecordError when the file of a
+    complete run does not hold its end, as after a full disk.
     """
-    files = Path(run.settings.sync_dir)
-    if summary:
-        run.summary.update(dict(summary))
-    _close(run, exit_code)
-    from shared.runs.leet import state_of
-
-    state = state_of(next(files.glob("run-*.wandb"), files / f"run-{run.id}.wandb"))
-    if exit_code == 0 and state != "finished":
-        raise RecordError(f"{files}: the W&B file of the run has no end ({state}); {_space(files)}")
+    folder = Path(run.settings.sync_dir)
+    try:
+        if summary and run in _open:
+            run.summary.update(dict(summary))
+        _close(run, exit_code)
+        if not _ended(folder / f"run-{run.id}.wandb") and exit_code == 0:
+            raise RecordError(f"{folder}: the end of the run did not reach its W&B file; {_space(folder)}")
+    except Exception as error:
+        if not _is_wandb_trouble(error):
+            raise
+        if exit_code == 0:
+            raise RecordError(f"{folder}: W&B could not finish the run ({error!r}); {_space(folder)}") from error
+        log.warning("%s: W&B could not close the run (%r)", folder, error)
 
 
 @contextmanager
@@ -146,6 +155,17 @@ def _close(run: Run, exit_code: int) -> None:
     run.finish(exit_code=exit_code)
 
 
+def _ended(path: Path) -> bool:
+    """Whether the exit record is in the file. W&B's process writes it after ``finish`` has returned, at times later."""
+    deadline, pause = time.monotonic() + ON_DISK_WITHIN_S, 0.02
+    while state_of(path) not in ("finished", "failed"):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(pause)
+        pause = min(2 * pause, 0.5)
+    return True
+
+
 def _settings():
     import wandb
 
@@ -165,12 +185,22 @@ def _settings():
 
 
 def _keep_out_of_home(folder: Path, mode: str) -> None:
-    """Point W&B's own folders beside the runs, unless the user has placed them; log-in data stay where they are."""
+    """Point W&B's own folders beside the runs, unless the user has placed them; log-in data stay where they are.
+
+    Offline means no network at all: W&B's error reports are off as well.
+    """
+    if mode == "offline":
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     names = ["WANDB_CACHE_DIR", "WANDB_DATA_DIR", "WANDB_ARTIFACT_DIR"]
     for name in names + (["WANDB_CONFIG_DIR"] if mode == "offline" else []):
         if not os.environ.get(name):
             folder.mkdir(parents=True, exist_ok=True)
             os.environ[name] = str(folder)
+
+
+def _is_wandb_trouble(error: Exception) -> bool:
+    """Errors of W&B (which have no common base) and of the file system or the connection to its process."""
+    return isinstance(error, OSError) or type(error).__module__.split(".")[0] == "wandb"
 
 
 def _cannot_start(run_dir: Path, mode: str, error: Exception) -> RecordError:

@@ -34,8 +34,8 @@ def save(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Merge local runs into the snapshot, write it if it changed, and return what ``load`` now gives.
 
-    Runs that are only in the snapshot stay (a fresh clone has no others), unless ``keep``, the declared run_ids, is
-    given and does not name them.
+    Runs that are only in the snapshot stay: a fresh clone has no others. ``keep``, the declared run_ids, drops the
+    runs of either side that it does not name.
     """
     rows, history = merge((rows, history), load(results_dir, paper_key), keep)
     csv, parquet = paths(results_dir, paper_key)

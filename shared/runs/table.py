@@ -98,8 +98,8 @@ def _read(run_dir: Path, key: str) -> tuple[Entry, pd.DataFrame]:
         done = json.loads((run_dir / "done.json").read_text())
         status, named = done["status"], done["run_id"]
     except (OSError, ValueError, KeyError, TypeError):
-        problem = f"{run_dir}/done.json is damaged; the run is left out: delete that file and run it again"
-        return Entry(run_dir.name, key, None, problem), nothing
+        damage = f"{run_dir}/done.json is damaged; the run is left out: delete that file and run it again"
+        return Entry(run_dir.name, key, None, damage), nothing
     record = read_run(run_dir)
     problem = _unfit(record)
     if problem is None and not run_dir.name == named == record.run_id:

@@ -47,7 +47,12 @@ def execution(
     elif accelerator is None:
         accelerator = "gpu" if gpu.visible() else "cpu"
     return Execution(
-        accelerator=accelerator, devices=devices, nodes=nodes, micro_batch=micro_batch, workers=workers, threads=threads
+        accelerator="gpu" if accelerator == "gpu" else "cpu",
+        devices=devices,
+        nodes=nodes,
+        micro_batch=micro_batch,
+        workers=workers,
+        threads=threads,
     )
 
 
@@ -82,7 +87,8 @@ def make_plan(
         for problem in missing.values():
             tell(str(problem), style="red", markup=False)
         at_hand = [s for s in todo if s.data.name not in missing]
-        if run_as.world_size == 1 and any(rates.get(s) is None for s in at_hand):
+        # smoke is over before a calibration would be
+        if preset != "smoke" and run_as.world_size == 1 and any(rates.get(s) is None for s in at_hand):
             _single_threaded(run_as.threads)
             rates.calibrate(at_hand, run_as, lambda s, e: suite.training().calibrate(s, e, paper), tell)
     tasks = forecast(tasks, rates, run_as)
@@ -90,8 +96,10 @@ def make_plan(
         jobs = SLURM_JOBS if profile == "slurm" else _slots(run_as, per_gpu)
     plan = Plan(paper, preset, results, run_as, jobs, tasks)
     limit = 60 * (pack_minutes or PACK_MINUTES[profile])
+    blind = profile == "slurm" and any(t.seconds is None for t in plan.todo)
     # on SLURM as many jobs as the limit asks for, not as many as may be queued
-    plan.packs = pack(plan.todo, jobs if profile == "local" else 1, limit, single=run_as.world_size > 1)
+    width = jobs if profile == "local" else 1
+    plan.packs = pack(plan.todo, width, limit, single=run_as.world_size > 1 or blind)
     return plan
 
 

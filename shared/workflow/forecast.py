@@ -129,6 +129,6 @@ def clock(seconds: float | None) -> str:
     if seconds is None:
         return "unknown"
     if seconds < 90:
-        return f"{seconds:.0f} s"
+        return f"{abs(seconds):.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

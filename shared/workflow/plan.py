@@ -113,31 +113,34 @@ def pack(tasks: list[Task], jobs: int, limit_s: float, single: bool = False) -> 
     """Balanced packs of at most about ``limit_s``, the longest first.
 
     Importing everything costs seconds, so tiny runs share a process; short packs keep all cores busy to the end.
-    ``single`` puts every run in a job of its own, as a run over several devices needs.
+    Where no forecast exists there is one pack a job slot, balanced by samples. ``single`` puts every run in a job of
+    its own, as a run over several devices needs.
     """
     if not tasks:
         return []
-    costs = _costs(tasks)
+    cost = costs(tasks)
     known = all(t.seconds is not None for t in tasks)
-    if single or not known:
+    if single:
         count = len(tasks)
+    elif not known:
+        count = min(jobs, len(tasks))
     else:
-        count = max(jobs, math.ceil(sum(costs) / limit_s))
+        count = max(jobs, math.ceil(sum(cost) / limit_s))
         count = min(len(tasks), math.ceil(count / jobs) * jobs)
     bins: list[list[int]] = [[] for _ in range(count)]
     heap = [(0.0, b) for b in range(count)]
-    for i in sorted(range(len(tasks)), key=lambda i: -costs[i]):  # longest first, into the emptiest pack
+    for i in sorted(range(len(tasks)), key=lambda i: -cost[i]):  # longest first, into the emptiest pack
         load, b = heapq.heappop(heap)
         bins[b].append(i)
-        heapq.heappush(heap, (load + costs[i], b))
-    bins.sort(key=lambda members: -sum(costs[i] for i in members))
+        heapq.heappush(heap, (load + cost[i], b))
+    bins.sort(key=lambda members: -sum(cost[i] for i in members))
     return [
-        Pack(n, [tasks[i] for i in members], PACK_S + sum(costs[i] for i in members) if known else None)
+        Pack(n, [tasks[i] for i in members], PACK_S + sum(cost[i] for i in members) if known else None)
         for n, members in enumerate(bins)
     ]
 
 
-def _costs(tasks: list[Task]) -> list[float]:
+def costs(tasks: list[Task]) -> list[float]:
     """Forecast seconds, or samples where no forecast exists: only their ratios matter then."""
     if all(t.seconds is not None for t in tasks):
         return [float(t.seconds or 0) for t in tasks]

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
-from shared.workflow.forecast import clock, samples
+from shared.workflow.forecast import clock
 from shared.workflow.launch import Failure
-from shared.workflow.plan import Plan
+from shared.workflow.plan import Plan, costs
 
 LINE_EVERY_S = 60.0
 """Without a terminal: a line of progress this often."""
@@ -34,7 +34,8 @@ def plan_line(plan: Plan) -> str:
     left = len(plan.todo)
     if not left:
         return f"all {len(plan.tasks)} runs are done"
-    return f"{left} runs to do in {len(plan.packs)} packs, {plan.jobs} at a time: about {clock(plan.seconds)}"
+    time_ = "time not known" if plan.seconds is None else f"about {clock(plan.seconds)}"
+    return f"{left} runs to do in {len(plan.packs)} packs, {plan.jobs} at a time: {time_}"
 
 
 class Watch:
@@ -42,8 +43,7 @@ class Watch:
 
     def __init__(self, plan: Plan):
         tasks = plan.todo
-        known = all(t.seconds is not None for t in tasks)
-        self.cost = {t.spec.run_id: float(t.seconds if known else samples(t.spec) or 1) for t in tasks}
+        self.cost = {t.spec.run_id: c for t, c in zip(tasks, costs(tasks), strict=True)}
         self.total = sum(self.cost.values())
         self.forecast = plan.seconds
         self.start = time.monotonic()

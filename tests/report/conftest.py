@@ -12,10 +12,16 @@ from replications.goyal import PAPER
 from shared.spec import flatten
 
 
+def batches(preset: str) -> dict[str, int]:
+    """Base and last good batch as numbers."""
+    sizes = {k: v for k, v in PAPER.roles(preset).items() if isinstance(v, str)}
+    return {k: int(v[:-1]) * 1024 if v.endswith("k") else int(v) for k, v in sizes.items()}
+
+
 def end_error(spec) -> float:
-    """Made-up final error %: flat while there are updates to spare, with the paper's ordering of the ablations."""
-    updates = 16384 // spec.batch_size * (spec.epochs or 1)
-    error = 9.4 + 3.0 * (2000 / updates) ** 1.2 * (updates < 3000)
+    """Made-up final error %: flat up to the last good batch, with the paper's ordering of the ablations."""
+    base, large = (batches(spec.preset)[i] for i in ("base", "large"))
+    error = 9.4 + 0.1 * (spec.batch_size > base) + 1.5 * max(0.0, math.log2(spec.batch_size / large)) ** 1.7
     for part, extra in (("no-warmup", 1.1), ("constant", 2.1), ("fixed", 9.0), ("sqrt", 2.5), ("gamma", 0.3),
                         ("x0.5", 0.4), ("x2", 0.2)):  # fmt: skip
         error += extra * (part in spec.arm)
@@ -24,27 +30,27 @@ def end_error(spec) -> float:
 
 def fake_tables(preset: str = "reduced", drop: tuple[str, ...] = (), seeds: int = 5):
     """(rows, history) as ``shared.runs`` tidies them; arms in ``drop`` are missing; one seed of one arm diverges."""
-    rows, history = [], []
+    rows, history, large = [], [], batches(preset)["large"]
     for number, (run_id, spec) in enumerate(PAPER.runs(preset, seeds).items()):
         if spec.arm in drop:
             continue
         rng = np.random.default_rng(number)
         end = end_error(spec) + rng.normal(0, 0.15)
         diverged = spec.arm.endswith("-lr-x2") and spec.seed == 2 and spec.batch_size > 32
-        epochs, per_epoch = spec.epochs, 16384 // spec.batch_size
+        epochs, per_epoch = spec.epochs, 65536 // spec.batch_size
         for epoch in range(1, (4 if diverged else epochs) + 1):
             falling = end + 35 * math.exp(-epoch / 4) + 3 * (epoch < epochs / 2) + rng.normal(0, 0.4)
             history.append({
                 "run_id": run_id, "trainer/global_step": epoch * per_epoch, "epoch": float(epoch),
-                "samples": epoch * 16384, "train/error": falling - 1, "train/loss": falling / 40,
-                "val/error": falling + abs(rng.normal(0, spec.batch_size / 256)), "val/loss": falling / 38,
+                "samples": epoch * 65536, "train/error": falling - 1, "train/loss": falling / 40,
+                "val/error": falling + abs(rng.normal(0, spec.batch_size / large)), "val/loss": falling / 38,
                 "val/error_precise_bn": falling if spec.precise_bn else np.nan, "lr": spec.lr,
             })  # fmt: skip
         error = 90.0 if diverged else end
         rows.append({
             "run_id": run_id, **flatten(spec), "sweep": PAPER.sweep_of(run_id, preset),
             "status": "diverged" if diverged else "finished", "val/error": error, "val/error_last5_median": error,
-            "train/error": error - 1, "updates": epochs * per_epoch, "samples": epochs * 16384,
+            "train/error": error - 1, "updates": epochs * per_epoch, "samples": epochs * 65536,
             "wall_s": 60.0 + number % 7, "images_per_s": 5000.0 + number, "execution.threads": 1,
             "execution.devices": 1, "execution.nodes": 1, "provenance.git_sha": "0123456789abcdef" * 2 + "01234567",
             "provenance.git_dirty": False, "provenance.cpu": "A made-up CPU", "provenance.torch": "2.14.1",
@@ -76,8 +82,20 @@ def fake_verdicts() -> list[dict]:
 
 
 @pytest.fixture(scope="session")
-def tables():
+def make_runs():
+    """(rows, history) of a preset, with arms or seeds left out."""
+    return fake_tables
+
+
+@pytest.fixture(scope="session")
+def runs():
+    """(rows, history) of every declared reduced run."""
     return fake_tables()
+
+
+@pytest.fixture(scope="session")
+def verdicts():
+    return fake_verdicts()
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from shared import training
+from shared.runs.read import read_run
 from shared.spec import Execution
 from tests.training import runs
 
@@ -43,7 +44,7 @@ def _in_child(*args) -> int:
     return child.exitcode
 
 
-@pytest.mark.parametrize("die", ["step:10", "epoch-end", "writing"])
+@pytest.mark.parametrize("die", ["step:10", "step:13", "epoch-end", "writing"])
 def test_a_killed_run_resumes_to_the_same_bits(die, tmp_path):
     made = runs.spec()
     assert _in_child(made, str(tmp_path / "whole")) == 0
@@ -52,9 +53,11 @@ def test_a_killed_run_resumes_to_the_same_bits(die, tmp_path):
     assert not (folder / "done.json").exists()
     assert (folder / "checkpoints" / "last.ckpt").exists()
     assert _in_child(made, str(tmp_path / "killed")) == 0
-    whole = torch.load(training.run_dir(tmp_path / "whole", made) / "weights.pt")
-    resumed = torch.load(folder / "weights.pt")
-    assert all(torch.equal(whole[k], resumed[k]) for k in whole)
+    whole = training.run_dir(tmp_path / "whole", made)
+    weights, resumed = torch.load(whole / "weights.pt"), torch.load(folder / "weights.pt")
+    assert all(torch.equal(weights[k], resumed[k]) for k in weights)
+    same = ["trainer/global_step", "train/loss", "train/error", "val/loss", "val/error", "grad_norm", "weight_norm"]
+    assert read_run(folder).history[same].equals(read_run(whole).history[same])
 
 
 def test_a_damaged_checkpoint_costs_only_the_work_since_the_one_before(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 
 import pytest
@@ -97,3 +98,17 @@ def test_seeds_pair_arms_by_initialisation():
     other, _ = training.assemble(runs.spec(seed=4), CPU, PAPER)
     assert all(torch.equal(p, q) for p, q in zip(a.parameters(), b.parameters(), strict=True))
     assert not all(torch.equal(p, q) for p, q in zip(a.parameters(), other.parameters(), strict=True))
+
+
+def test_a_full_disk_is_said_in_one_line_and_costs_nothing(tmp_path, monkeypatch):
+    made = runs.spec("bn-free")
+
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training.pl.Trainer, "save_checkpoint", full)
+        with pytest.raises(training.RunFailed, match=f"{made.run_id}: no space left .* same command"):
+            training.run(made, CPU.model_copy(update={"checkpoint_every_s": 0.0}), tmp_path, PAPER)
+    assert not (training.run_dir(tmp_path, made) / "done.json").exists()
+    assert training.run(made, CPU, tmp_path, PAPER) == "finished"

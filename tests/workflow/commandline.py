@@ -20,7 +20,7 @@ def start(results: Path, *arguments: str, **environment: str) -> subprocess.Pope
     )  # fmt: skip
 
 
-def finish(process: subprocess.Popen, timeout: float = 120) -> tuple[int, str]:
+def finish(process: subprocess.Popen, timeout: float = 240) -> tuple[int, str]:
     """Exit code and output; the process is killed when it hangs."""
     try:
         output, _ = process.communicate(timeout=timeout)

@@ -38,8 +38,8 @@ def test_packs_stay_near_the_limit(costs, jobs, limit):
         assert sum(work) <= limit + max(costs) or len(work) == 1
 
 
-def test_unknown_costs_and_shared_devices_give_one_run_a_pack():
-    assert [len(p.tasks) for p in pack([task(i, None) for i in range(5)], 2, 360)] == [1] * 5
+def test_runs_over_several_devices_get_a_job_of_their_own_and_unknown_ones_share_the_slots():
+    assert [len(p.tasks) for p in pack([task(i, None) for i in range(6)], 2, 360)] == [3, 3]
     assert [len(p.tasks) for p in pack([task(i, 1.0) for i in range(5)], 2, 360, single=True)] == [1] * 5
 
 

@@ -7,9 +7,7 @@ import signal
 import time
 
 import pytest
-from commandline import REPO, call, finish, start
-
-from shared.spec import Execution
+from commandline import call, finish, start
 
 RUN = ("run", "toy", "--no-report", "--images-per-s", "20000", "--accelerator", "cpu")
 
@@ -41,10 +39,12 @@ def test_failures_are_listed_the_rest_is_finished_and_the_same_command_repairs(t
 
 
 def test_two_at_once_train_no_run_twice(tmp_path):
-    both = [start(tmp_path, *RUN, "--jobs", "2", TOY_SLEEP="0.3") for _ in range(2)]
+    both = [start(tmp_path, *RUN, "--jobs", "2", "--micro-batch", "16", TOY_SLEEP="0.3") for _ in range(2)]
     assert [finish(p)[0] for p in both] == [0, 0]
     assert set(trainings(tmp_path).values()) == {1}
     assert len(trainings(tmp_path)) == 6
+    kept = [json.loads((home / "execution.json").read_text()) for home in homes(tmp_path)]
+    assert {(k["accelerator"], k["micro_batch"], k["threads"]) for k in kept} == {("cpu", 16, 1)}
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
@@ -77,6 +77,20 @@ def test_a_mistake_costs_one_red_line_and_nothing_starts(tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
+def test_missing_data_is_one_message_before_anything_starts_and_no_obstacle_to_planning(tmp_path):
+    nowhere = {"DATA_DIR": str(tmp_path), "CACHE_DIR": str(tmp_path / "cache")}
+    absent = ("--set", "data.name=imagenet", "--accelerator", "cpu")
+    code, said = call(tmp_path / "results", "run", "toy", *absent, **nowhere)
+    assert code == 2
+    assert said.startswith("imagenet was not found")
+    assert f"{tmp_path}/imagenet" in said
+    assert "Traceback" not in said
+    code, said = call(tmp_path / "results", "plan", "toy", *absent, "--json", **nowhere)
+    assert code == 0
+    assert '"seconds": null' in said
+    assert not (tmp_path / "results").exists()
+
+
 def test_an_engine_that_cannot_start_says_why(tmp_path):
     code, said = call(tmp_path, *RUN, "--engine", "--no-such-option")
     assert code == 2
@@ -101,14 +115,3 @@ def test_plan_measures_what_it_does_not_know(tmp_path):
         code, _ = call(tmp_path, "plan", "toy", "--accelerator", "cpu", TOY_CALIBRATIONS=str(measured))
         assert code == 0
     assert measured.read_text().split() == ["32", "64", "128"]
-
-
-def test_a_finished_run_keeps_how_it_was_executed(tmp_path):
-    code, _ = call(tmp_path, *RUN, "--arm", "b", "--seeds", "1", "--micro-batch", "16")
-    assert code == 0
-    kept = json.loads((homes(tmp_path)[0] / "execution.json").read_text())
-    assert kept == {**Execution(accelerator="cpu", micro_batch=16).model_dump()}
-
-
-def test_the_repository_root_is_found():
-    assert (REPO / "pyproject.toml").exists()

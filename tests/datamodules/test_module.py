@@ -1,0 +1,123 @@
+"""What a run trains on and is evaluated on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from shared.datamodules import DataError, SplitError, load, make_datamodule
+from shared.datamodules.loaders import EvalLoader
+from shared.datamodules.module import subset
+from shared.spec import DataSpec, Execution
+
+
+def digest(images) -> list[bytes]:
+    return [x.numpy().tobytes() for x in images]
+
+
+def test_the_attributes_of_a_run(make_spec):
+    data = make_datamodule(make_spec(batch_size=100), Execution())
+    data.setup()
+    assert (data.num_classes, data.input_shape, data.train_size, data.steps_per_epoch) == (10, (1, 8, 8), 1437, 14)
+    assert data.data_name == "digits"
+    assert data.sha256 == load("digits").sha256
+    images, labels, weight = next(iter(data.train_dataloader()))
+    assert images.shape == (100, 1, 8, 8)
+    assert images.dtype == torch.float32
+    assert labels.dtype == torch.int64
+    assert weight == 1.0
+    assert len(data.train_dataloader()) == 14
+
+
+def test_the_images_belong_to_their_labels(make_spec):
+    data = make_datamodule(make_spec(batch_size=50), Execution())
+    arrays = load("digits")
+    known = {a.tobytes(): int(y) for a, y in zip(arrays.train_x, arrays.train_y, strict=True)}
+    for images, labels, _ in [*data.train_dataloader()][:3]:
+        pixels = ((images * arrays.std[0] + arrays.mean[0]) * 255).round().to(torch.uint8).numpy()
+        assert [known[p.tobytes()] for p in pixels] == labels.tolist()
+
+
+def test_subsets_are_fixed_and_apart():
+    with_holdout = subset(1000, DataSpec(name="x", train_size=300, holdout=100))
+    without = subset(1000, DataSpec(name="x", train_size=300))
+    everything, held = subset(1000, DataSpec(name="x", holdout=100))
+    assert np.array_equal(with_holdout[0], without[0])
+    assert len(without[1]) == 0
+    assert np.array_equal(with_holdout[1], held)
+    assert not set(with_holdout[0]) & set(held)
+    assert sorted([*everything, *held]) == list(range(1000))
+
+
+def test_holdout_images_are_evaluated_on_and_not_trained_on(make_spec):
+    a, b = (make_datamodule(make_spec(batch_size=1, seed=s, train_size=200, holdout=150), Execution()) for s in (0, 1))
+    trained = [sorted(d for x, _, _ in m.train_dataloader() for d in digest(x)) for m in (a, b)]
+    assert trained[0] == trained[1]
+    assert len(trained[0]) == 200
+    held = [d for x, _ in a.val_dataloader() for d in digest(x)]
+    assert len(held) == 150
+    assert held == [d for x, _ in b.val_dataloader() for d in digest(x)]
+    assert not set(held) & set(trained[0])
+
+
+@pytest.mark.parametrize("fields", [dict(train_size=0), dict(train_size=1400, holdout=100), dict(holdout=-1)])
+def test_impossible_subsets_are_explained(make_spec, fields):
+    with pytest.raises(DataError, match="digits has 1437 training images"):
+        make_datamodule(make_spec(**fields), Execution()).setup()
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 7])
+@pytest.mark.parametrize("n", [5, 100])
+def test_evaluation_is_shared_without_loss_or_repeat(world, n):
+    labels = np.arange(n)
+    images = np.zeros((n, 2, 2, 1), np.uint8)
+    seen = []
+    for rank in range(world):
+        loader = EvalLoader(images, labels, lambda x: torch.from_numpy(x), batch=8, rank=rank, world=world)
+        batches = list(loader)
+        assert len(batches) == len(loader)
+        assert all(len(x) == len(y) <= 8 for x, y in batches)
+        seen += [int(i) for _, y in batches for i in y]
+    assert sorted(seen) == list(range(n))
+
+
+def test_the_test_set_comes_whole_and_plain(make_spec):
+    data = make_datamodule(make_spec(augment="crop-flip"), Execution())
+    arrays = load("digits")
+    images = torch.cat([x for x, _ in data.val_dataloader()])
+    plain = (arrays.test_x / 255 - arrays.mean[0]) / arrays.std[0]
+    np.testing.assert_allclose(images.numpy(), plain, atol=1e-5)
+
+
+def test_micro_batches_and_devices_do_not_change_what_is_trained_on(make_spec):
+    spec = make_spec(batch_size=96, bn_batch=16, augment="crop-flip", train_size=400)
+    whole = make_datamodule(spec, Execution())
+    expected = [digest(x) for x, _, _ in whole.train_dataloader()]
+    for execution in (Execution(micro_batch=16), Execution(devices=2), Execution(devices=3, micro_batch=16)):
+        data = make_datamodule(spec, execution)
+        data.setup()
+        streams = []
+        for rank in range(execution.world_size):
+            data._place = lambda rank=rank, world=execution.world_size: (rank, world)
+            streams.append([digest(x) for x, _, _ in data.train_dataloader()])
+        a = data.accumulate
+        for u, batch in enumerate(expected):
+            assert [d for s in streams for part in s[u * a : (u + 1) * a] for d in part] == batch
+
+
+def test_statistics_are_of_the_images_of_epoch_0(make_spec):
+    data = make_datamodule(make_spec(augment="crop-flip"), Execution())
+    trained = [d for x, _, _ in data.train_dataloader() for d in digest(x)]
+    batches = [digest(x) for x, _ in data.train_batches_for_statistics(150, 64)]
+    assert [len(b) for b in batches] == [64, 64, 22]
+    assert [d for b in batches for d in b] == trained[:150]
+
+
+def test_batches_that_do_not_fit_are_explained(make_spec):
+    with pytest.raises(SplitError, match="over 2 devices"):
+        make_datamodule(make_spec(batch_size=32, bn_batch=32), Execution(devices=2))
+    with pytest.raises(SplitError, match="batch_size=2000 exceeds the 1437"):
+        make_datamodule(make_spec(batch_size=2000), Execution()).setup()
+    with pytest.raises(DataError, match="needs images in a folder"):
+        make_datamodule(make_spec(augment="imagenet"), Execution()).setup()

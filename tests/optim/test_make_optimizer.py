@@ -1,0 +1,98 @@
+"""Optimizers from specs: weight decay groups, forms, and how bad specs are refused."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from shared.models import GhostBatchNorm, build
+from shared.optim import AbsorbedSGD, make_optimizer, parameter_groups
+from shared.spec import ModelSpec, OptimizerSpec, SpecError
+
+FORMS = ("reference", "absorbed", "absorbed-corrected")
+
+
+def net() -> nn.Module:
+    torch.manual_seed(0)
+    model = build(ModelSpec(name="resnet-small", args={"zero_gamma": False}), 10, (1, 8, 8), bn_batch=2).double()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.5)  # no parameter is 0, so that decay would show
+    return model
+
+
+def kinds(model: nn.Module) -> dict[str, str]:
+    """By name → "bn", "bias" or "weight", written down independently of the code under test."""
+    norms = {f"{name}." for name, m in model.named_modules() if isinstance(m, nn.BatchNorm2d)}
+    found = {}
+    for name, _ in model.named_parameters():
+        is_bn = any(name.startswith(n) for n in norms)
+        found[name] = "bn" if is_bn else "bias" if name.endswith("bias") else "weight"
+    return found
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("skip", [(), ("bn",), ("bn", "bias"), ("bias",)])
+def test_one_step_without_data_gradient_shows_what_decays(form, skip):
+    model = net()
+    spec = OptimizerSpec(momentum_form=form, nesterov=False, weight_decay=0.1, decay_skip=skip)
+    optimizer = make_optimizer(model, spec, lr=0.5)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    for name, kind in kinds(model).items():
+        factor = 1.0 if kind in skip else 1 - 0.5 * 0.1
+        torch.testing.assert_close(model.get_parameter(name), before[name] * factor, rtol=1e-14, atol=0, msg=name)
+
+
+def test_bn_is_told_by_type_whatever_it_is_called():
+    class Odd(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weights = GhostBatchNorm(3)
+            self.bn = nn.Linear(3, 3)
+
+    model = Odd()
+    decayed, skipped = parameter_groups(model, 0.1, skip=("bn",))
+    assert [id(p) for p in decayed["params"]] == [id(p) for p in model.bn.parameters()]
+    assert [id(p) for p in skipped["params"]] == [id(p) for p in model.weights.parameters()]
+
+
+def test_groups_hold_each_trainable_parameter_once():
+    shared_layer = nn.Linear(2, 2)
+    model = nn.Sequential(shared_layer, nn.Linear(2, 2), shared_layer)
+    model[1].weight.requires_grad_(False)
+    held = [p for group in parameter_groups(model, 0.1, skip=("bias",)) for p in group["params"]]
+    assert {id(p) for p in held} == {id(p) for p in model.parameters() if p.requires_grad}
+    assert len(held) == 3
+
+
+def test_forms():
+    model = nn.Linear(2, 2)
+    made = [make_optimizer(model, OptimizerSpec(momentum_form=form, nesterov=True), 0.1) for form in FORMS]
+    assert [type(m) for m in made] == [torch.optim.SGD, AbsorbedSGD, AbsorbedSGD]
+    assert [m.param_groups[0].get("corrected") for m in made] == [None, False, True]
+    assert all(m.param_groups[0]["nesterov"] and m.param_groups[0]["lr"] == 0.1 for m in made)
+
+
+def test_adam_takes_momentum_as_beta_1():
+    made = make_optimizer(nn.Linear(2, 2), OptimizerSpec(name="adam", momentum=0.8, weight_decay=0.1), 0.01)
+    assert made.param_groups[0]["betas"] == (0.8, 0.999)
+    assert made.param_groups[0]["weight_decay"] == 0.1
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"name": "sdg"}, r"did you mean 'sgd'\?.*sgd, adam"),
+        ({"nesterov": True, "momentum": 0.0}, "nesterov needs"),
+        ({"name": "adam", "nesterov": True}, "adam knows no nesterov"),
+        ({"momentum": -1.0}, "momentum"),
+        ({"momentum": -1.0, "momentum_form": "absorbed"}, "momentum"),
+    ],
+)
+def test_bad_specs_are_refused_by_name(options, says):
+    with pytest.raises(SpecError, match=says):
+        make_optimizer(nn.Linear(2, 2), OptimizerSpec(**options), 0.1)

@@ -1,0 +1,130 @@
+"""The whole report: same bytes twice, one row a claim, gaps that are stated, and no torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from shared.report import claims
+from shared.report.build import build_report, command, short_name, sources
+from shared.report.data import ReportError
+
+
+@pytest.fixture(scope="module")
+def report(paper, runs, verdicts, tmp_path_factory):
+    return build_report([paper], {"goyal": runs}, {"goyal": verdicts}, tmp_path_factory.mktemp("report"))
+
+
+def section(text: str, title: str) -> list[str]:
+    """Body rows of the markdown table under a heading."""
+    block = text.split(f"#### {title}")[1].strip().split("\n\n")[0]
+    return [line for line in block.splitlines() if line.startswith("|")][2:]
+
+
+def test_the_same_rows_in_any_order_give_the_same_bytes(report, paper, runs, verdicts, tmp_path):
+    rows, history = (t.sample(frac=1, random_state=0) for t in runs)
+    again = build_report([paper], {"goyal": (rows, history)}, {"goyal": verdicts}, tmp_path)
+    assert [p.name for p in again.paths] == [p.name for p in report.paths]
+    assert {p.suffix for p in report.paths} == {".md", ".html", ".pdf", ".svg", ".png", ".csv", ".json"}
+    for first, second in zip(report.paths, again.paths, strict=True):
+        assert first.read_bytes() == second.read_bytes(), first.name
+    assert report.pdf.read_bytes().startswith(b"%PDF")
+    assert not (tmp_path / "report.typ").exists()
+
+
+def test_every_claim_has_one_row_with_its_outcome_and_one_with_its_numbers(report, verdicts):
+    text = report.markdown.read_text()
+    rows = section(text, "Claims and outcomes")
+    assert [r.split("|")[1].strip() for r in rows] == [v["claim"] for v in verdicts]
+    for row, verdict in zip(rows, verdicts, strict=True):
+        assert f"`{verdict['outcome']}`" in row
+    numbers = section(text, "The numbers behind the outcomes")
+    assert len(numbers) == len(rows)
+    assert "0.12 \\[−0.05, 0.29\\]" in numbers[0]
+    assert "| – |" in numbers[-1]
+
+
+def test_a_bar_in_a_text_does_not_break_its_table(report):
+    rows = section(report.markdown.read_text(), "Claims and outcomes")
+    assert all(len(re.findall(r"(?<!\\)\|", row)) == 6 for row in rows)
+
+
+def test_links_of_the_report_lead_to_files_and_html_fetches_nothing(report):
+    folder = report.markdown.parent
+    images = re.findall(r"\]\((figures/[^)]+)\)", report.markdown.read_text())
+    assert len(images) == len(report.plots) > 4
+    page = report.html.read_text()
+    loaded = re.findall(r'(?:src|data-src)="([^"]+)"', page) + re.findall(r'<link[^>]*href="([^"]+)"', page)
+    assert set(loaded) == {*images, "plotly.min.js"}
+    assert all((folder / name).is_file() for name in loaded)
+    assert page.count('class="interactive"') == len(images)
+
+
+def test_missing_arms_are_stated(paper, tmp_path, runs, verdicts, make_runs):
+    gone = ("kn-64", f"kn-{paper.roles('reduced')['large']}-constant-warmup", "kn-32-lr-x2", "kn-32")
+    made = build_report([paper], {"goyal": make_runs(drop=gone)}, {"goyal": verdicts}, tmp_path)
+    text = made.markdown.read_text()
+    about = next(line for line in text.splitlines() if "declared runs are finished" in line)
+    assert all(f"`{arm}`" in about for arm in gone)
+    assert "Not run: `kn-32`, `kn-64`." in text
+    assert "no finished runs of `kn-32`, `kn-32-lr-x2`. Run `make replicate-goyal`" in text
+    assert not list((tmp_path / "figures").glob("*-fig5.*"))
+    assert [r for r in section(text, "Table 1: Warm-up strategies (reduced scale)") if "not run" in r]
+
+
+def test_a_paper_without_rows_says_so_and_how_to_make_them(paper, tmp_path, runs):
+    made = build_report([paper], {}, {}, tmp_path)
+    text = made.markdown.read_text()
+    assert "There are no finished runs of this paper." in text
+    assert "    make replicate-goyal\n" in text
+    assert "Scale in this report: **none yet**" in text
+    assert made.figures == ()
+    assert made.pdf.stat().st_size > 10_000
+
+
+def test_two_papers_get_a_page_across_them(paper, tmp_path):
+    other = dataclasses.replace(paper, authors="Someone", year=1999)
+    text = build_report([paper, other], {}, {}, tmp_path).markdown.read_text()
+    assert text.count("\n## Across the papers\n") == 1
+    rows = section(text, "Runs and cost")
+    assert [r.split("|")[1].strip() for r in rows] == [short_name(paper), short_name(other)] == [
+        "Goyal et al. 2017", "Someone 1999"
+    ]  # fmt: skip
+
+
+def test_smoke_rows_show_only_where_there_is_nothing_else(paper, runs, make_runs):
+    smoke = make_runs("smoke")
+    both = tuple(pd.concat(pair) for pair in zip(smoke, runs, strict=True))
+    assert [s.preset for s in sources(paper, {"goyal": smoke})] == ["smoke"]
+    assert [s.preset for s in sources(paper, {"goyal": both})] == ["reduced"]
+    assert [command("goyal", p) for p in ("paper", "reduced", "smoke")] == [
+        "make replicate-goyal PRESET=paper", "make replicate-goyal", "make smoke-goyal"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "message"), [({"outcome": "proved"}, "outcome 'proved'"), ({"claim": None}, "lacks claim")]
+)
+def test_a_bad_verdict_is_named(change, message, verdicts):
+    verdict = {**verdicts[0], **change}
+    with pytest.raises(ReportError, match=message):
+        claims.check([{k: v for k, v in verdict.items() if v is not None}])
+
+
+def test_several_tests_of_a_claim_show_as_a_list_with_the_deciding_interval():
+    assert claims.interval([0.5, -1.25], [-1.5, -1.0]) == "0.50, −1.25; decisive test [−1.50, −1.00]"
+    assert claims.interval(None, None) == "–"
+    assert claims.value([{"label": "kn-8k − kn-256", "mean": 0.14}], "; ") == "kn-8k − kn-256: 0.14"
+
+
+def test_the_report_imports_no_torch():
+    code = (
+        "import sys, shared.report.build, shared.report.blocks, replications.goyal.figures; "
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

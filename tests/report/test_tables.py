@@ -1,0 +1,157 @@
+"""Tables: the paper's rows beside ours, deviations from diffs, cost, and generated blocks that can go stale."""
+
+from __future__ import annotations
+
+import io
+
+import pandas as pd
+import pytest
+
+from replications.goyal.figures import TABLES
+from shared.report import blocks, tables
+from shared.report.data import ReportError, Source
+from shared.report.grid import Column, Grid, number, short
+
+BY_KEY = {table.key: table for table in TABLES}
+
+
+@pytest.fixture(scope="module")
+def source(paper, runs):
+    return Source.select(paper, "reduced", *runs)
+
+
+def test_table_1_sets_ours_beside_the_papers(source, paper, runs):
+    grid = tables.of_paper(BY_KEY["table1"], source)
+    rows = {r[0]: r for r in grid.rows}
+    large = paper.roles("reduced")["large"]
+    values = runs[0][runs[0]["arm"] == f"kn-{large}-no-warmup"]["val/error_last5_median"]
+    assert rows["no warm-up"][1] == large
+    assert rows["no warm-up"][3] == f"{values.mean():.2f} ± {values.std(ddof=1):.2f} (5)"
+    assert rows["no warm-up"][4:] == ("8k", "3.2", "24.84 ± 0.37 (5)")
+    assert rows["no warm-up, twice the batch"][4:] == ("–", "–", "–")
+    saved = pd.read_csv(io.StringIO(grid.csv())).set_index("run")
+    assert saved.loc["no warm-up", "ours_mean"] == pytest.approx(values.mean(), rel=1e-9)
+    assert saved.loc["baseline", "paper_mean"] == 23.6
+
+
+def test_every_printed_number_of_the_papers_tables_is_found(source):
+    """Each of the paper's rows of Tables 1 and 2 meets exactly one row of the reference file."""
+    for key, rows in {"table1": 4, "table2a": 8, "table2b": 4, "table2c": 2}.items():
+        grid = tables.of_paper(BY_KEY[key], source)
+        assert sum(row[-1] != "–" for row in grid.rows) == rows, key
+
+
+def test_arms_outside_a_preset_and_tables_not_run_show_the_papers_numbers(source):
+    deep = tables.of_paper(BY_KEY["table2c"], source)
+    assert [r[3] for r in deep.rows] == ["not at this scale"] * 2
+    assert deep.rows[1][-1] == "22.36 ± 0.09 (5)"
+    transfer = tables.of_paper(BY_KEY["table3a"], source)
+    assert transfer.rows[-1] == ("16k", "6.4", "24.79 ± 0.27 (5)", "35.1 ± 0.3 (5)", "33.2 ± 0.3 (5)")
+    assert "not run: needs COCO" in transfer.title
+
+
+def test_diverged_seeds_are_named_in_the_cell(source):
+    grid = tables.of_paper(BY_KEY["table2a"], source)
+    assert [r[0] for r in grid.rows if "1 diverged" in r[3]] == ["linear, twice the rate"]
+
+
+def test_deviations_come_from_the_specs(source, paper):
+    grid = tables.deviations(source)
+    rows = [r for r in grid.rows]
+    ours = next(iter(paper.runs("reduced").values()))
+    assert ("`data.name`", "imagenet", ours.data.name, "every arm") in rows
+    assert ("`epochs`", "90", str(ours.epochs), "every arm") in rows
+    assert not [r for r in rows if r[0] in ("`seed`", "`arm`", "`preset`")]
+    itself = Source(paper, "paper", pd.DataFrame(), pd.DataFrame())
+    assert tables.deviations(itself).rows == ()
+
+
+def test_tuning_marks_the_lowest_rate_of_a_batch(source):
+    grid = tables.tuning(source)
+    tuned = [r for r in grid.rows if r[0] == "tune"]
+    best = min(tuned, key=lambda r: float(r[4].split(" ")[0]))
+    assert [r for r in tuned if r[5]] == [best]
+    assert {r[0] for r in grid.rows} == {"tune", "pilot"}
+
+
+def test_cost_counts_every_run_once(source, paper):
+    frame = tables.cost(source).numbers
+    assert frame["runs"].sum() == len(source.rows) == frame["declared"].sum()
+    assert frame["core_hours"].sum() == pytest.approx(source.rows["wall_s"].sum() / 3600)
+    assert frame["diverged"].sum() == 1
+
+
+def test_origin_lists_revision_and_data(source):
+    (row,) = tables.origin(source).rows
+    assert row[0] == "`0123456789ab`"
+    assert row[1] == "no"
+    assert row[-1] == str(len(source.rows))
+
+
+def test_column_widths_reach_markdown():
+    text = Grid("k", "T", (Column("a", 10), Column("b", 30, "right")), (("x|y", "1"),)).markdown()
+    head, rule, row = text.splitlines()[2:]
+    assert head == "| a | b |"
+    assert [len(p) for p in rule.strip("|").split("|")] == [10, 30]
+    assert row == "| x\\|y | 1 |"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(None, "–"), (float("nan"), "–"), (3, "3.00"), ("a", "a"), (1234.5, "1,234.50")]
+)
+def test_numbers_for_print(value, text):
+    assert number(value) == text
+
+
+def test_settings_for_print():
+    assert [short(v) for v in (0.1 + 0.2, [6, 12], None, True)] == ["0.3", "6, 12", "default", "True"]
+
+
+CARD = "# Card\n<!-- generated:cost -->\nold\n<!-- /generated:cost -->\nkept\n"
+
+
+def test_blocks_go_stale_and_are_refreshed(tmp_path):
+    card = tmp_path / "README.md"
+    card.write_text(CARD)
+    assert blocks.stale(card, {"cost": "new"}) == ["cost"]
+    assert blocks.update(card, {"cost": "new"}) is True
+    assert blocks.stale(card, {"cost": "new"}) == []
+    assert blocks.update(card, {"cost": "new"}) is False
+    text = card.read_text()
+    assert text.startswith("# Card\n")
+    assert text.endswith("\nkept\n")
+    assert "old" not in text
+    assert blocks.stale(card, {"cost": "new", "status": "x"}) == ["status"]
+
+
+def test_an_unclosed_block_is_an_error(tmp_path):
+    card = tmp_path / "README.md"
+    card.write_text("<!-- generated:cost -->\n")
+    with pytest.raises(ReportError, match="generated:cost"):
+        blocks.update(card, {"cost": "new"})
+
+
+def test_the_card_has_every_block_and_heading(paper, runs, verdicts):
+    card = paper.folder / "README.md"
+    made = blocks.card_blocks(paper, {"goyal": runs}, verdicts)
+    assert set(blocks.names(card)) == set(made)
+    headings = [line[3:] for line in card.read_text().splitlines() if line.startswith("## ")]
+    assert headings == ["Claim in one line", "Run it", "What you should see", "Figure and table map",
+                        "Known differences", "Implementation details", "Errata", "Cost"]  # fmt: skip
+    assert "| G3 |" in made["expected"]
+    assert "not-reproduced" in made["expected"]
+
+
+def test_blocks_of_a_paper_without_runs_name_the_command(paper):
+    made = blocks.card_blocks(paper, {}, ())
+    assert "make replicate-goyal" in made["expected"]
+    assert "make replicate-goyal" in made["cost"]
+    assert "fashion-mnist" in made["deviations"]
+
+
+def test_status_counts_outcomes_by_scale(paper, runs, verdicts):
+    status = blocks.readme_blocks([paper], {"goyal": runs}, {"goyal": verdicts})["status"]
+    row = status.splitlines()[-1]
+    assert [c.strip() for c in row.strip("|").split("|")] == [
+        "Goyal et al. 2017", "reduced", str(len(runs[0])), "1", "1", "1", "1", "1"
+    ]  # fmt: skip
