@@ -18,6 +18,7 @@ STAMP   := .venv/.stamp
 CLI     := $(BIN)/python -m replications
 CHOICE   = --preset $(PRESET) $(if $(SEEDS),--seeds $(SEEDS)) $(foreach s,$(SET),--set '$(s)')
 HOW      = --profile $(PROFILE) $(if $(JOBS),--jobs $(JOBS)) $(if $(ENGINE),--engine '$(ENGINE)') $(ARGS)
+UV      := $(if $(wildcard $(BIN)/uv),$(BIN)/uv,uv)
 SMOKE   := RESULTS_DIR=results/runs/smoke
 
 .DEFAULT_GOAL := help
@@ -39,8 +40,8 @@ $(STAMP): pyproject.toml requirements.lock
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-lock: ## write requirements.lock anew from pyproject.toml (needs uv: pip install uv)
-	@uv pip compile pyproject.toml --extra dev --extra slurm --output-file requirements.lock --quiet --upgrade \
+lock: ## write requirements.lock anew from pyproject.toml (with uv, from .venv or installed)
+	@$(UV) pip compile pyproject.toml --extra dev --extra slurm --output-file requirements.lock --quiet --upgrade \
 	  --universal --generate-hashes --no-annotate --no-emit-index-url --no-emit-package torch \
 	  --no-emit-package torchvision --custom-compile-command 'make lock'
 
@@ -60,7 +61,7 @@ status: $(STAMP) ## runs done, running, failed and to do
 	@$(CLI) status --preset $(PRESET)
 
 report: $(STAMP) ## tables, figures, verdicts and report from the runs that exist
-	@$(CLI) report --preset $(PRESET)
+	@$(CLI) report
 
 bench: $(STAMP) ## what the harness costs and gains, as ratios measured on this machine
 	@$(CLI) bench

@@ -20,7 +20,6 @@ from torch.nn import functional as F
 
 from shared import bench_usual
 from shared.callbacks import Checkpoints, DivergenceStop, Recorder
-from shared.module import ClassifierModule
 from shared.optim import make_optimizer
 from shared.paper import Paper
 from shared.spec import DataSpec, Execution, ModelSpec, RunSpec

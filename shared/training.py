@@ -1,4 +1,4 @@
-"""One run: spec → data, module, Trainer.fit → one W&B run → ``done.json``. What is done is skipped, half done resumes."""
+"""One run: spec → data, module, Trainer.fit → one W&B run → ``done.json``. Done is skipped, half done resumes."""
 
 from __future__ import annotations
 
@@ -104,7 +104,9 @@ def equation(spec: RunSpec, execution: Execution) -> str:
     return f"{spec.batch_size} = {execution.nodes} nodes × {execution.devices} devices × {times} × {micro}{ghost}"
 
 
-def trainer_for(spec: RunSpec, execution: Execution, data: Any, callbacks: list, logger: Any, folder: Path) -> pl.Trainer:
+def trainer_for(
+    spec: RunSpec, execution: Execution, data: Any, callbacks: list, logger: Any, folder: Path
+) -> pl.Trainer:
     """Lightning's Trainer for a spec: our sampler shards the data, our callbacks checkpoint and record."""
     times = data.accumulate
     if spec.epochs:
@@ -193,7 +195,7 @@ def _readable(checkpoint: Path) -> bool:
     except Exception as error:  # torch raises many kinds for a damaged file
         aside = checkpoint.with_suffix(".corrupt")
         os.replace(checkpoint, aside)
-        print(f"{checkpoint} is damaged ({type(error).__name__}); kept as {aside.name}, going on from the one before it")
+        print(f"{checkpoint} is damaged ({type(error).__name__}), kept as {aside.name}; going on from the one before")
         return False
     return True
 

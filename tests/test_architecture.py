@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -154,6 +155,27 @@ def test_make_help_names_every_target():
     shown = subprocess.run(["make", "help"], capture_output=True, text=True, cwd=REPO, check=True).stdout
     for target in make_targets() - {"help"}:
         assert re.search(rf"^  {re.escape(target.replace('%', '<paper>'))} ", shown, re.MULTILINE), target
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["data", "status", "report", "bench", "check", "smoke", "smoke-goyal", "replicate-goyal"]
+    + ["replicate-goyal PRESET=paper PROFILE=slurm SEEDS=2 JOBS=3 SET=lr=1 ENGINE=--verbose ARGS=--no-report"],
+)
+def test_make_calls_commands_and_options_that_exist(words):
+    import typer
+
+    from replications import PAPERS
+    from shared.cli import make_app
+    from shared.workflow.suite import Suite
+
+    shown = subprocess.run(["make", "-n", *words.split()], capture_output=True, text=True, cwd=REPO, check=True).stdout
+    commands = typer.main.get_command(make_app(Suite(PAPERS))).commands
+    called = re.findall(r"-m replications ([^|;\n]+)", shown)
+    assert called
+    for line in called:
+        name_, *arguments = shlex.split(line.replace("$paper", "goyal"))
+        commands[name_].make_context(name_, arguments)  # raises for an option that is not there
 
 
 def make_targets() -> set[str]:

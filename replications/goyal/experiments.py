@@ -161,7 +161,7 @@ def _shrunk(spec: GoyalSpec, preset: Preset, **changes) -> GoyalSpec:
 
 
 def _precise_bn(batch: int, suffix: str, setup: Setup, images: int) -> int:
-    """Fig 4 needs recomputed statistics at the base and the last good batch; elsewhere the second evaluation is saved."""
+    """Fig 4 needs recomputed statistics at the base and the last good batch; elsewhere that evaluation is saved."""
     return images if not suffix and batch in (setup.base, setup.large) else 0
 
 
@@ -241,7 +241,8 @@ def _chosen_on_holdout(preset: Preset) -> tuple[Sweep, ...]:
         data = DataSpec(**{**spec.data.model_dump(), "holdout": holdout})
         return spec.but(arm=arm, data=data, precise_bn=0, **changes)
 
-    tune = [held_out(s.base, f"tune-kn-{size(s.base)}-lr-{lr:g}", seed, lr=lr, warmup_lr=lr) for lr in lrs for seed in seeds]
+    small = f"tune-kn-{size(s.base)}-lr"
+    tune = [held_out(s.base, f"{small}-{lr:g}", seed, lr=lr, warmup_lr=lr) for lr in lrs for seed in seeds]
     pilot = [held_out(b, f"pilot-kn-{size(b)}", seed) for b in s.grid for seed in seeds]
     return (
         Sweep("tune", "Base rate at the small batch, on a held-out split", tuple(tune)),

@@ -55,7 +55,7 @@ class Recorder(pl.Callback):
                 "weight_norm": float(torch.nn.utils.get_total_norm([w.detach() for w in weights])),
             }
 
-    # -- rows ------------------------------------------------------------------------------------------------------------
+    # -- rows --------------------------------------------------------------------------------------------------------
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         if trainer.sanity_checking:
             return

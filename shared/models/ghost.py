@@ -115,7 +115,7 @@ def flush_running_stats(module: nn.Module) -> None:
     layers = [layer for layer in ghost_layers(module) if layer._queue]
     if not layers:
         return
-    local = [(torch.cat([m for m, _ in x._queue]), torch.cat([v for _, v in x._queue])) for x in layers]
+    local = [x._queue[0] if len(x._queue) == 1 else _joined(x._queue) for x in layers]
     for layer in layers:
         layer._queue.clear()
     distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
@@ -133,6 +133,10 @@ def flush_running_stats(module: nn.Module) -> None:
     _update_running(layers, local)
 
 
+def _joined(queue: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    return torch.cat([mean for mean, _ in queue]), torch.cat([var for _, var in queue])
+
+
 @torch.no_grad()
 def _update_running(layers: list[GhostBatchNorm], statistics: list[tuple[Tensor, Tensor]]) -> None:
     """Enter one update's statistics, ([K, C] means, [K, C] variances) a layer in global chunk order."""
@@ -144,13 +148,13 @@ def _update_running(layers: list[GhostBatchNorm], statistics: list[tuple[Tensor,
         stats = [part for i in members for part in statistics[i]]
         running = [buffer for i in members for buffer in (layers[i].running_mean, layers[i].running_var)]
         keep = 1 - momentum
+        flat = torch.cat(stats, dim=1)
         if rule == "first":
-            new = [momentum * s[0] for s in stats]
+            new = momentum * flat[0]
         elif rule == "mean":
-            new = [momentum * s.mean(0) for s in stats]
+            new = momentum * flat.mean(0)
         else:
-            weights = stats[0].new_tensor([momentum * keep ** (chunks - 1 - k) for k in range(chunks)])
-            new = [weights @ s for s in stats]
+            new = flat.new_tensor([momentum * keep ** (chunks - 1 - k) for k in range(chunks)]) @ flat
         torch._foreach_mul_(running, keep**chunks if rule == "sequential" else keep)
-        torch._foreach_add_(running, new)
+        torch._foreach_add_(running, new.split([len(buffer) for buffer in running]))
         torch._foreach_add_([layers[i].num_batches_tracked for i in members], 1)

@@ -119,7 +119,18 @@ class Source:
         lost = int((runs["status"] == "diverged")[known].sum())
         return Summary(int(known.sum()), float(values.mean()), float(values.std(ddof=1)), lost)
 
+    @cached_property
+    def _curves(self) -> dict[tuple[str, str, str, Band], pd.DataFrame]:
+        return {}
+
     def curve(self, arm: str, metric: str, x: str, kind: Band) -> pd.DataFrame:
+        """The seed mean of a metric at every evaluation; see ``_curve``. The small batch stands in many panels."""
+        key = (arm, metric, x, kind)
+        if key not in self._curves:
+            self._curves[key] = self._curve(*key)
+        return self._curves[key]
+
+    def _curve(self, arm: str, metric: str, x: str, kind: Band) -> pd.DataFrame:
         """Columns x, mean, sd, n, low, high of the seed mean at every evaluation.
 
         A diverged run stands at its final (chance-level) error from where it stopped, so that a mean over seeds

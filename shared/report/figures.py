@@ -78,9 +78,8 @@ def _pane(ax: Axes, pane: Pane) -> None:
 
 def _curve(ax: Axes, line: Line) -> None:
     frame, color = line.frame.astype(float), COLORS[line.color]
-    dash = DASHES[line.dash] if len(frame) else ""
-    ax.plot([], [], color=color, linestyle=dash, label=line.label)
-    sns.lineplot(x=frame["x"], y=frame["mean"], ax=ax, color=color, errorbar=None, linestyle=DASHES[line.dash])
+    dash = DASHES[line.dash] if len(frame) else ""  # an arm without runs keeps its place in the legend, without a line
+    ax.plot(frame["x"], frame["mean"], color=color, linestyle=dash, label=line.label)
     ax.fill_between(frame["x"], frame["low"], frame["high"], color=color, alpha=0.2, linewidth=0)
 
 

@@ -28,7 +28,7 @@ def test_the_base_rate_is_the_best_on_held_out_images(rows):
 
 def test_the_last_good_batch_is_within_half_a_point_of_the_base_and_so_is_every_smaller_one(rows):
     errors = rows[rows.sweep == "pilot"].groupby("batch_size")[METRIC].mean()
-    assert tuple(errors.index) == SETUPS["reduced"].grid
+    assert set(errors.index) == set(SETUPS["reduced"].grid)
     near = errors <= errors[SETUPS["reduced"].base] + 0.5
     assert LARGE == max(b for b in errors.index if near[:b].all())
 

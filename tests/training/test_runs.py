@@ -31,8 +31,8 @@ def test_a_run_is_recorded_and_then_skipped(tmp_path, monkeypatch):
     folder = training.run_dir(tmp_path, made)
     record = read_run(folder)
     assert record.finished
-    assert record.config["batch_size"] == 64 and record.config["optimizer.momentum"] == 0.9
-    assert record.summary["status"] == "finished" and record.summary["updates"] == 21
+    assert (record.config["batch_size"], record.config["optimizer.momentum"]) == (64, 0.9)
+    assert (record.summary["status"], record.summary["updates"]) == ("finished", 21)
     history = record.history
     assert list(history["trainer/global_step"]) == [7, 14, 21]
     assert list(history["epoch"]) == [1, 2, 3]
