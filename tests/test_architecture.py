@@ -159,8 +159,10 @@ def test_make_help_names_every_target():
 
 @pytest.mark.parametrize(
     "words",
-    ["data", "status", "report", "bench", "check", "smoke", "smoke-goyal", "replicate-goyal"]
-    + ["replicate-goyal PRESET=paper PROFILE=slurm SEEDS=2 JOBS=3 SET=lr=1 ENGINE=--verbose ARGS=--no-report"],
+    [
+        *("data", "status", "report", "bench", "check", "smoke", "smoke-goyal", "replicate-goyal"),
+        "replicate-goyal PRESET=paper PROFILE=slurm SEEDS=2 JOBS=3 SET=lr=1 ENGINE=--verbose ARGS=--no-report",
+    ],
 )
 def test_make_calls_commands_and_options_that_exist(words):
     import typer

@@ -56,7 +56,7 @@ SETUPS: dict[Preset, Setup] = {
     "reduced": Setup(32, BASE_LR, LARGE, tuple(32 * 2**i for i in range(7)), (1, 2, 3, 4, 5)),
     "smoke": Setup(32, 0.05, 128, (32, 64, 128, 256), (1, 2)),
 }
-TUNE_LRS = (0.0125, 0.025, 0.05, 0.1, 0.2, 0.4)
+TUNE_LRS = (0.0125, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 PILOT_SEEDS = (101, 102)
 """Tuning and pilot runs have seeds of their own: nothing is chosen on a run that is judged."""
 
