@@ -55,7 +55,7 @@ def run(spec: RunSpec, execution: Execution, results_dir: Path, paper: Paper, *,
     folder = run_dir(Path(results_dir), spec)
     folder.mkdir(parents=True, exist_ok=True)
     done = folder / "done.json"
-    with _locked(folder, wait):
+    with record.sigterm_as_interrupt(), _locked(folder, wait):
         if done.exists():
             return json.loads(done.read_text())["status"]
         torch.set_num_threads(execution.threads)
@@ -206,7 +206,7 @@ def _locked(folder: Path, wait: bool):
         yield
         return
     try:
-        with FileLock(folder / "lock", timeout=-1 if wait else 0):
+        with FileLock(folder / "lock", timeout=-1 if wait else 1):
             yield
     except Timeout:
         raise RunLocked(f"{folder.name} is being trained by another process") from None

@@ -24,7 +24,7 @@ PROTOCOL = 1
 # BASE_LR: the rate with the lowest mean hold-out error at the small batch (a tie goes to the smaller rate); the grid
 # of rates is widened by a factor 2 as long as its best lies on its edge.
 # LARGE: the largest batch up to which every pilot batch stays within 0.5 points of the base's mean hold-out error.
-BASE_LR = 0.2
+BASE_LR = 0.4
 LARGE = 256
 
 
