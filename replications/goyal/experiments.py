@@ -25,7 +25,7 @@ PROTOCOL = 1
 # of rates is widened by a factor 2 as long as its best lies on its edge.
 # LARGE: the largest batch up to which every pilot batch stays within 0.5 points of the base's mean hold-out error.
 BASE_LR = 0.4
-LARGE = 256
+LARGE = 128
 
 
 class GoyalSpec(RunSpec):

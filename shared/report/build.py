@@ -80,12 +80,12 @@ def status_grid(papers: Iterable[Paper], data: Tables, verdicts: Mapping[str, It
     """Papers × outcomes, one row for each scale that has runs or verdicts; claims not run have no scale."""
     entries = []
     for paper in papers:
-        runs = {s.preset: len(s.rows) for s in sources(paper, data)}
+        runs: dict[str | None, int] = {s.preset: len(s.rows) for s in sources(paper, data)}
         listed = list(verdicts.get(paper.key, ()))
         for scale in (*PRESETS, None):
             mine = [v for v in listed if v["scale"] == scale]
             if mine or scale in runs:
-                entries.append((short_name(paper), scale or "none", runs.get(scale, 0), mine))
+                entries.append((short_name(paper), scale or "–", runs.get(scale, 0), mine))
     return claims.overview(entries)
 
 

@@ -56,7 +56,8 @@ def evidence(verdicts: Sequence[Verdict], key: str) -> Grid:
 def value(item: Any, between: str = ", ") -> str:
     """One figure or several: integers without decimals, labelled ones as ``label: figure``, a true minus sign."""
     if isinstance(item, Mapping):
-        return f"{item['label']}: {value(item['mean'])}"
+        printed = f"{round(item['mean'], 2):g}".replace("-", "−")  # no zeros that the paper did not print
+        return f"{item['label']}: {printed}"
     if isinstance(item, list | tuple):
         return between.join(value(part) for part in item) or "–"
     return item if isinstance(item, str) else (str(item) if isinstance(item, int) else number(item)).replace("-", "−")

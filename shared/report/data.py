@@ -11,7 +11,7 @@ from scipy import stats
 
 from shared.paper import Paper
 from shared.report.declare import SCORE, Band
-from shared.spec import RunSpec
+from shared.spec import Preset, RunSpec
 
 STATUSES = ("finished", "diverged")
 
@@ -55,14 +55,14 @@ class Source:
     """The declared runs of one paper at one preset: the only thing that figures and tables read."""
 
     paper: Paper
-    preset: str
+    preset: Preset
     rows: pd.DataFrame
     history: pd.DataFrame
     left_out: int = 0
     """Rows of this preset that no current declaration names: overrides, other protocols, crashed runs."""
 
     @classmethod
-    def select(cls, paper: Paper, preset: str, rows: pd.DataFrame, history: pd.DataFrame) -> Source:
+    def select(cls, paper: Paper, preset: Preset, rows: pd.DataFrame, history: pd.DataFrame) -> Source:
         """Keep what ``paper.runs(preset)`` declares and what ended. Raises ReportError when columns are missing."""
         needed = {"run_id", "paper", "arm", "preset", "seed", "status"}
         if len(rows) and (missing := needed - set(rows.columns)):

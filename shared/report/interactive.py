@@ -101,7 +101,7 @@ def _traces(line: Line, axis: str) -> list[dict[str, Any]]:
         "hovertemplate": "%{x}: %{y:.2f} [%{customdata[0]:.2f}, %{customdata[1]:.2f}], n = %{customdata[2]}",
     }
     if line.points:
-        bars = [0 if h is None else h - m for h, m in zip(high, mean, strict=True)]
+        bars = _numbers((frame["high"] - frame["mean"]).fillna(0))
         marker = {"color": color, "size": 8, "symbol": "circle" if line.arm else "square-open"}
         return [place | hover | {"x": x, "y": mean, "mode": "lines+markers", "marker": marker,
                                  "line": {"color": color, "width": 1.5, "dash": "solid" if line.arm else "dash"},

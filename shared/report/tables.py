@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from typing import Any
 
 import pandas as pd
 
@@ -113,8 +114,8 @@ def tuning(source: Source, metric: str = SCORE) -> Grid:
                 found.append((name, arm, summary))
     best: dict[tuple[str, int], float] = defaultdict(lambda: math.inf)
     for name, arm, s in found:
-        key = (name, source.specs[arm].batch_size)
-        best[key] = min(best[key], s.mean)
+        cell = (name, source.specs[arm].batch_size)
+        best[cell] = min(best[cell], s.mean)
     rows, numbers = [], []
     for name, arm, s in found:
         spec = source.specs[arm]
@@ -171,13 +172,15 @@ def cost(source: Source) -> Grid:
     columns = (Column("sweep", 18), Column("runs done / declared", 16, "right"), Column("diverged", 11, "right"),
                Column("core-hours", 12, "right"), Column("images/s (median)", 15, "right"),
                Column("samples, millions", 15, "right"))  # fmt: skip
-    rows, numbers, seen = [], [], set()
+    rows: list[tuple[str, ...]] = []
+    numbers: list[dict[str, Any]] = []
+    seen: set[str] = set()
     for sweep in source.paper.sweeps(source.preset):
         ids = {s.run_id for s in sweep.specs} - seen
         seen |= ids
         part = source.rows[source.rows["run_id"].isin(ids)] if len(source.rows) else source.rows
         numbers.append({"sweep": sweep.name, "declared": len(ids), **cost_of(part)})
-    everything = {"sweep": "all", "declared": len(seen), **cost_of(source.rows)}
+    everything: dict[str, Any] = {"sweep": "all", "declared": len(seen), **cost_of(source.rows)}
     for item in [*numbers, everything]:
         rows.append((item["sweep"], f"{item['runs']} / {item['declared']}", str(item["diverged"]),
                      number(item["core_hours"]), number(item["images_per_s"], 0),
