@@ -91,5 +91,10 @@ def time_usual(spec: RunSpec, workers: int) -> float:
         accelerator="cpu", max_epochs=1, logger=False, enable_checkpointing=False, callbacks=[watch],
         enable_model_summary=False, enable_progress_bar=False,
     ).fit(Usual(net, spec), loader)  # fmt: skip
-    torch.set_num_threads(1)
     return watch.rate
+
+
+def report(spec: RunSpec, workers: int, out: Any) -> None:
+    """Put ``time_usual`` into a queue: the body of a child process."""
+    time_usual(spec, workers)
+    out.put(time_usual(spec, workers))

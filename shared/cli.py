@@ -18,7 +18,7 @@ from rich.table import Table
 
 from shared.paper import Paper
 from shared.spec import PRESETS
-from shared.workflow.suite import EngineError, Suite, results_dir
+from shared.workflow.suite import EngineError, Suite, job_environment, results_dir
 
 WIDE = 160
 """Columns of a table that goes to a file or a pipe."""
@@ -176,8 +176,10 @@ def make_app(suite: Suite) -> typer.Typer:
     @app.command()
     def bench(as_json: Json = False) -> None:
         """What the harness costs and gains, as ratios measured within one run."""
-        for name in ("OMP", "MKL", "OPENBLAS"):
-            os.environ.setdefault(f"{name}_NUM_THREADS", "1")  # before torch is imported, here and in its children
+        wanted = job_environment(1)
+        if any(name not in os.environ for name in wanted):  # a process is born with them or not at all
+            again = [sys.executable, "-m", suite.module, "bench", *(["--json"] if as_json else [])]
+            os.execve(sys.executable, again, {**wanted, **os.environ})
         from shared.bench import ratios
 
         rows = ratios(next(iter(suite.papers.values())))

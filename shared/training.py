@@ -26,6 +26,7 @@ from shared.module import ClassifierModule
 from shared.paper import Paper
 from shared.runs import provenance, record
 from shared.spec import Execution, RunSpec, SpecError, canonical
+from shared.workflow.suite import run_dir
 
 
 class RunLocked(RuntimeError):
@@ -39,11 +40,6 @@ class RunFailed(RuntimeError):
 logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # banners and adverts, hundreds of times a sweep
 warnings.filterwarnings("ignore", "`isinstance\\(treespec, LeafSpec\\)`")
 warnings.filterwarnings("ignore", ".*does not have many workers.*")
-
-
-def run_dir(results_dir: Path, spec: RunSpec) -> Path:
-    """``<results>/runs/<paper>/<preset>/<run_id>``."""
-    return results_dir / "runs" / spec.paper / spec.preset / spec.run_id
 
 
 def run(spec: RunSpec, execution: Execution, results_dir: Path, paper: Paper, *, wait: bool = False) -> str:

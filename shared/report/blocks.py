@@ -109,9 +109,7 @@ def _expected(source: Source, verdicts: list[claims.Verdict]) -> str:
             rows = tuple((f"`{a}`", tables.score(source.summary(a, declared.metric))) for a in arms)
             parts.append(f"{declared.title}, {source.preset} scale:\n\n{_bare(Grid('', '', columns, rows))}")
     if verdicts:
-        columns = (Column("claim", 8), Column("says", 50), Column("outcome", 18), Column("scale", 10))
-        rows = tuple((str(v["claim"]), str(v.get("says", "")), v["outcome"], str(v["scale"] or "–")) for v in verdicts)
-        parts.append(f"Outcomes:\n\n{_bare(Grid('', '', columns, rows))}")
+        parts.append(f"Outcomes:\n\n{_bare(claims.outcomes(verdicts, source.paper.key))}")
     return "\n\n".join(parts)
 
 

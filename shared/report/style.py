@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import seaborn as sns
@@ -22,7 +23,7 @@ DASHES = {"solid": "-", "dash": (0, (4, 1.6)), "dot": (0, (1, 1.4))}
 WIDTH = 6.69
 """Inches: the text width of an A4 page with 20 mm margins."""
 
-RC = {
+RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 7.5,
     "axes.titlesize": 8,

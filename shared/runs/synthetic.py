@@ -11,6 +11,7 @@ from pathlib import Path
 from shared.paper import Paper
 from shared.runs import provenance, record
 from shared.spec import Execution, Preset, RunSpec
+from shared.workflow.suite import run_dir
 
 
 def write_runs(results_dir: Path, paper: Paper, runs: int, preset: Preset = "smoke", rows: int = 30) -> list[str]:
@@ -21,7 +22,7 @@ def write_runs(results_dir: Path, paper: Paper, runs: int, preset: Preset = "smo
     facts = provenance.collect("0" * 64, "synthetic")
     made = list(itertools.islice(_specs(paper, preset), runs))
     for spec in made:
-        folder = results_dir / "runs" / spec.paper / spec.preset / spec.run_id
+        folder = run_dir(results_dir, spec)
         run = record.start(spec, Execution(), folder, "synthetic", facts)
         for i in range(1, rows + 1):
             run.log(_row(spec, i))
