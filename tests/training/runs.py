@@ -56,7 +56,7 @@ def fit(made: RunSpec, execution: Execution, out: Path) -> dict[str, torch.Tenso
 
 
 def train(made: RunSpec, folder: str, die: str = "", every_s: float = 0.0) -> None:
-    """``training.run`` that may kill itself, as ``kill -9`` would: ``step:N``, ``epoch-end`` or ``writing``."""
+    """``training.run`` that may kill itself, as ``kill -9`` would: ``step:N``, ``epoch-end``, ``writing``; ``term:N`` asks nicely."""
     os.environ |= {"WANDB_MODE": "offline", "WANDB_ERROR_REPORTING": "false"}
     save = Checkpoints.save
 
@@ -69,6 +69,8 @@ def train(made: RunSpec, folder: str, die: str = "", every_s: float = 0.0) -> No
         save(self, trainer)
         if die == f"step:{trainer.global_step}" or (die == "epoch-end" and trainer.global_step == 14):
             os.kill(os.getpid(), signal.SIGKILL)
+        if die == f"term:{trainer.global_step}":
+            os.kill(os.getpid(), signal.SIGTERM)
 
     Checkpoints.save = save_then_die
     execution = Execution(accelerator="cpu", checkpoint_every_s=every_s)

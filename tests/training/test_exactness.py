@@ -44,13 +44,14 @@ def _in_child(*args) -> int:
     return child.exitcode
 
 
-@pytest.mark.parametrize("die", ["step:10", "step:13", "epoch-end", "writing"])
+@pytest.mark.parametrize("die", ["step:10", "step:13", "epoch-end", "writing", "term:10"])
 def test_a_killed_run_resumes_to_the_same_bits(die, tmp_path):
     made = runs.spec()
     assert _in_child(made, str(tmp_path / "whole")) == 0
-    assert _in_child(made, str(tmp_path / "killed"), die) == -signal.SIGKILL
+    assert _in_child(made, str(tmp_path / "killed"), die) == (1 if die == "term:10" else -signal.SIGKILL)
     folder = training.run_dir(tmp_path / "killed", made)
     assert not (folder / "done.json").exists()
+    assert not read_run(folder).finished
     assert (folder / "checkpoints" / "last.ckpt").exists()
     assert _in_child(made, str(tmp_path / "killed")) == 0
     whole = training.run_dir(tmp_path / "whole", made)
