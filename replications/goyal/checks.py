@@ -19,7 +19,7 @@ Cases = list[tuple[str, bool]]
 IMAGES = 1_281_167
 BATCH_8K = 8192
 
-# batch, η̂, updates an epoch, updates of a five-epoch warm-up, updates of 90 epochs, as printed
+# batch, η̂, updates an epoch, of a five-epoch warm-up and of 90 epochs: derived from the printed settings, rounded
 ITERATIONS = (
     (64, "0.025", "20018", None, "1.80M"),
     (128, "0.05", "10009", None, "901k"),
@@ -173,7 +173,7 @@ def schedule_warmup() -> Cases:
 
 
 def iterations_table() -> Cases:
-    """§5.1: rates and update counts of every batch size on 1,281,167 images, to the printed digits."""
+    """§5.1: rates and update counts of every batch size on 1,281,167 images, to the digits of the derived table."""
     cases: Cases = []
     for batch, rate, epoch, warmup, total in ITERATIONS:
         cases += [
