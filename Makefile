@@ -34,7 +34,8 @@ setup: $(STAMP) ## create .venv from the lock (some minutes the first time)
 # The lock goes first, so that torch finds its small dependencies in place and brings the platform's libraries alone.
 $(STAMP): pyproject.toml requirements.lock
 	@echo 'setting up .venv (an interrupted set-up resumes)'
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'needs Python 3.11 or later: make PYTHON=python3.11 …'; exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check $(TORCH)
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .

@@ -49,6 +49,7 @@ Engine = Annotated[str, typer.Option(help="further arguments for Snakemake, in o
 KeysOnly = Annotated[bool, typer.Option("--papers", help="only the keys of the papers, one a line")]
 OnePaper = Annotated[str | None, typer.Option("--paper", help="only this paper")]
 Collate = Annotated[bool, typer.Option(help="read the run folders again; otherwise the snapshot speaks")]
+FromWandb = Annotated[str | None, typer.Option(help="collate the online runs of this entity/project instead")]
 STATE_COLUMNS = ("finished", "diverged", "running", "resumable", "waiting", "damaged", "failed")
 OnePaperArgument = Annotated[str | None, typer.Argument(help="only this paper")]
 
@@ -159,9 +160,9 @@ def make_app(suite: Suite) -> typer.Typer:
         show(rows, as_json, only=("paper", "claim", "outcome", "scale", "n", "ours", "reason"))
 
     @app.command()
-    def report(paper: OnePaper = None, collate: Collate = True) -> None:
+    def report(paper: OnePaper = None, collate: Collate = True, from_wandb: FromWandb = None) -> None:
         """Collate the runs, rebuild tables, figures and report, and refresh the generated blocks."""
-        build_report(suite, [paper] if paper else list(suite.papers), collate)
+        build_report(suite, [paper] if paper else list(suite.papers), collate, from_wandb)
 
     @app.command()
     def check() -> None:
@@ -207,10 +208,10 @@ def _papers(suite: Suite, key: str | None) -> list[Paper]:
     return [suite.paper(key)] if key else list(suite.papers.values())
 
 
-def build_report(suite: Suite, keys: list[str], collate: bool = True) -> None:
+def build_report(suite: Suite, keys: list[str], collate: bool = True, wandb: str | None = None) -> None:
     from shared.workflow.outcome import refresh
 
-    for path in refresh(suite, keys, results_dir(), collate=collate):
+    for path in refresh(suite, keys, results_dir(), collate=collate, wandb=wandb):
         out.print(f"wrote {path}")
 
 

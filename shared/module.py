@@ -63,12 +63,12 @@ class ClassifierModule(pl.LightningModule):
 
     def take(self, split: str) -> tuple[float, float, int]:
         """Mean loss, error in percent and sample count over all ranks since the last call, and start anew."""
-        total = self.sums[split]
-        self.sums[split] = torch.zeros_like(total)
-        if self.trainer.world_size > 1:
-            total = self.all_gather(total.to(self.device)).sum(0).cpu()
-        loss, wrong, n = total.tolist()
+        loss, wrong, n = self._over_ranks(self.sums[split]).tolist()
+        self.sums[split] = torch.zeros_like(self.sums[split])
         return (loss / n, 100.0 * wrong / n, round(n)) if n else (float("nan"), float("nan"), 0)
+
+    def _over_ranks(self, sums: Tensor) -> Tensor:
+        return self.all_gather(sums.to(self.device)).sum(0) if self.trainer.world_size > 1 else sums
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return make_optimizer(self.net, self.spec.optimizer, self.spec.lr)
@@ -84,11 +84,13 @@ class ClassifierModule(pl.LightningModule):
             flush_running_stats(self.net)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["sums"] = {k: v.cpu() for k, v in self.sums.items()}
+        # Every rank comes through here; the checkpoint holds the total, which rank 0 takes over on resume.
+        checkpoint["sums"] = {k: self._over_ranks(v).cpu() for k, v in self.sums.items()}
         checkpoint["rng"] = torch.get_rng_state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.sums = checkpoint["sums"]
+        first = self.trainer.global_rank == 0
+        self.sums = {k: v if first else torch.zeros_like(v) for k, v in checkpoint["sums"].items()}
         self._rng = checkpoint["rng"]
 
     def on_train_start(self) -> None:

@@ -91,6 +91,8 @@ class RunSpec(Frozen):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, not {value}")
+        if (self.epochs or self.updates or 0) % self.eval_every:
+            raise ValueError(f"eval_every={self.eval_every} does not divide the length: the end would not be evaluated")
         if self.bn_batch and self.batch_size > self.bn_batch and self.batch_size % self.bn_batch:
             raise ValueError(f"bn_batch={self.bn_batch} does not divide batch_size={self.batch_size}")
         return self

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import logging
 import os
+import shutil
 import time
 import warnings
 from contextlib import contextmanager
@@ -26,7 +28,7 @@ from shared.module import ClassifierModule
 from shared.paper import Paper
 from shared.runs import provenance, record
 from shared.spec import Execution, RunSpec, SpecError, canonical
-from shared.workflow.suite import run_dir
+from shared.workflow.suite import PROGRESS, run_dir
 
 
 class RunLocked(RuntimeError):
@@ -55,10 +57,15 @@ def run(spec: RunSpec, execution: Execution, results_dir: Path, paper: Paper, *,
         if done.exists():
             return json.loads(done.read_text())["status"]
         torch.set_num_threads(execution.threads)
-        write_atomically(folder / "spec.json", canonical(spec))
-        write_atomically(folder / "execution.json", canonical(execution))
         try:
+            if _rank_zero():
+                write_atomically(folder / "spec.json", canonical(spec))
+                write_atomically(folder / "execution.json", canonical(execution))
             outcome = _train(spec, execution, folder, paper)
+            if _rank_zero():
+                write_atomically(done, json.dumps({"run_id": spec.run_id, **outcome}))
+                shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+                (folder / PROGRESS).unlink(missing_ok=True)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
@@ -66,8 +73,6 @@ def run(spec: RunSpec, execution: Execution, results_dir: Path, paper: Paper, *,
                 f"{spec.run_id}: no space left to write under {folder}; free some and give the same command again: "
                 "the run goes on from its last checkpoint"
             ) from error
-        if _rank_zero():
-            write_atomically(done, json.dumps({"run_id": spec.run_id, **outcome}))
         return outcome["status"]
 
 
@@ -76,6 +81,8 @@ def assemble(spec: RunSpec, execution: Execution, paper: Paper) -> tuple[Classif
     data = make_datamodule(spec, execution)
     data.prepare_data()
     data.setup("fit")
+    if spec.precision == "32-true":  # on GPUs convolutions would otherwise run in TF32
+        torch.backends.cudnn.conv.fp32_precision = "ieee"
     torch.manual_seed(spec.seed)
     net = build(spec.model, data.num_classes, data.input_shape, spec.bn_batch)
     if data.input_shape and len(data.input_shape) == 3:
@@ -144,7 +151,13 @@ def _train(spec: RunSpec, execution: Execution, folder: Path, paper: Paper) -> d
     checkpoints.mkdir(exist_ok=True)
     facts = provenance.collect(data.sha256, data.data_name) | {"batch": equation(spec, execution)}
     with _wandb(spec, execution, folder, paper, facts) as wandb_run:
-        recorder = Recorder(wandb_run.log if wandb_run else None)
+
+        def sink(row: dict[str, float]) -> None:
+            wandb_run.log(row)
+            end = spec.updates or spec.epochs * data.steps_per_epoch
+            (folder / PROGRESS).write_text(f"{row['trainer/global_step'] / end}")
+
+        recorder = Recorder(sink if wandb_run else None)
         divergence = DivergenceStop()
         keeper = Checkpoints(checkpoints, execution.checkpoint_every_s)
         trainer = trainer_for(spec, execution, data, [divergence, recorder, keeper], False, folder)
@@ -153,18 +166,17 @@ def _train(spec: RunSpec, execution: Execution, folder: Path, paper: Paper) -> d
                 continue
             trainer.fit(module, datamodule=data, ckpt_path=candidate, weights_only=False if candidate else None)
             break
-        if trainer.interrupted:
-            raise KeyboardInterrupt
         summary = {**recorder.summary(), "status": "finished", "wall_s": recorder.elapsed()}
         if divergence.diverged:
             chance = 100.0 * (1 - 1 / data.num_classes)
-            keys = ("train/error", "val/error", "val/error_last5_median", "val/error_precise_bn")
+            keys = ["train/error", "val/error", "val/error_last5_median"]
+            keys += ["val/error_precise_bn"] if spec.precise_bn else []
             summary |= {"status": "diverged", "updates": trainer.global_step, **dict.fromkeys(keys, chance)}
         if wandb_run:
+            weights = io.BytesIO()
+            torch.save(module.net.state_dict(), weights)
+            write_atomically(folder / "weights.pt", weights.getvalue())
             record.finish(wandb_run, summary, exit_code=0)
-            torch.save(module.net.state_dict(), folder / "weights.pt")
-            for leftover in checkpoints.glob("*.ckpt"):
-                leftover.unlink()
     return {k: summary[k] for k in ("status", "wall_s")} | {"images_per_s": summary.get("images_per_s")}
 
 
@@ -190,8 +202,9 @@ def _readable(checkpoint: Path) -> bool:
         torch.load(checkpoint, map_location="cpu", weights_only=False)
     except Exception as error:  # torch raises many kinds for a damaged file
         aside = checkpoint.with_suffix(".corrupt")
-        os.replace(checkpoint, aside)
-        print(f"{checkpoint} is damaged ({type(error).__name__}), kept as {aside.name}; going on from the one before")
+        if _rank_zero():
+            os.replace(checkpoint, aside)
+            print(f"{checkpoint} is damaged ({type(error).__name__}), now {aside.name}; going on from the one before")
         return False
     return True
 
@@ -215,11 +228,11 @@ def _rank_zero() -> bool:
     return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"))
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a file whole: a reader or a power cut sees the old text or the new one."""
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Replace a file whole: a reader or a power cut sees the old content or the new one."""
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    with fresh.open("w") as file:
-        file.write(text)
+    with fresh.open("wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
         file.flush()
         os.fsync(file.fileno())
     os.replace(fresh, path)

@@ -20,13 +20,16 @@ class Checkpoints(pl.Callback):
 
     def __init__(self, folder: Path, every_s: float):
         self.folder = folder
+        self.look_every = 20 if every_s else 1
+        """Updates between looks at the clock: under DDP each look is a broadcast."""
         self.every_s = every_s
         self._saved_at = time.monotonic()
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs, batch, batch_idx: int) -> None:
         # In the middle of an accumulation group the gradients are not part of a checkpoint; and of one taken between
         # an update and its evaluation Lightning forgets, on resume, that the evaluation is still to come.
-        if (batch_idx + 1) % trainer.accumulate_grad_batches == 0 and not _evaluates_next(trainer, pl_module.spec):
+        whole = (batch_idx + 1) % (trainer.accumulate_grad_batches * self.look_every) == 0
+        if whole and not evaluates_after(trainer, pl_module.spec, trainer.global_step):
             self._save_if_due(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
@@ -51,5 +54,6 @@ class Checkpoints(pl.Callback):
         self._saved_at = time.monotonic()
 
 
-def _evaluates_next(trainer: pl.Trainer, spec: RunSpec) -> bool:
-    return trainer.is_last_batch if spec.epochs else trainer.global_step % spec.eval_every == 0
+def evaluates_after(trainer: pl.Trainer, spec: RunSpec, update: int) -> bool:
+    """Whether an evaluation may follow the present batch, which is or completes update number ``update`` (from 1)."""
+    return trainer.is_last_batch if spec.epochs else update % spec.eval_every == 0

@@ -20,13 +20,19 @@ class DivergenceStop(pl.Callback):
         self.diverged = False
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs, batch, batch_idx: int) -> None:
-        if (batch_idx + 1) % self.every == 0 or trainer.is_last_batch:
-            bad = not math.isfinite(float(pl_module.sums["train"][0]))
-            if trainer.world_size > 1:  # ranks must agree, or one of them waits for ever in the next all-reduce
-                bad = trainer.strategy.reduce_boolean_decision(bad, all=False)
-            if bad:
-                self.diverged = True
-                trainer.should_stop = True
+        if (batch_idx + 1) % self.every == 0:
+            self._look(trainer, pl_module)
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        self._look(trainer, pl_module)  # the row of the record that follows empties the sum
+
+    def _look(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        bad = not math.isfinite(float(pl_module.sums["train"][0]))
+        if trainer.world_size > 1:  # ranks must agree, or one of them waits for ever in the next all-reduce
+            bad = trainer.strategy.reduce_boolean_decision(bad, all=False)
+        if bad:
+            self.diverged = True
+            trainer.should_stop = True
 
     def state_dict(self) -> dict[str, Any]:
         return {"diverged": self.diverged}

@@ -10,6 +10,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
+from shared.callbacks.checkpoints import evaluates_after
 from shared.models import precise_bn
 
 
@@ -38,6 +39,10 @@ class Recorder(pl.Callback):
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self._lap = time.monotonic()
 
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        now = time.monotonic()
+        self._train_s, self._lap = self._train_s + now - self._lap, now
+
     def on_validation_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self._train_s += time.monotonic() - self._lap
 
@@ -47,7 +52,7 @@ class Recorder(pl.Callback):
 
     # -- norms: only of the update that an evaluation follows --------------------------------------------------------
     def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: Any, optimizer: torch.optim.Optimizer) -> None:
-        if trainer.is_last_batch or trainer.check_val_every_n_epoch is None:
+        if evaluates_after(trainer, pl_module.spec, trainer.global_step + 1):
             weights = list(pl_module.net.parameters())
             grads = [p.grad for p in weights if p.grad is not None]
             self._norms = {

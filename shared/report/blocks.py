@@ -60,7 +60,7 @@ def readme_blocks(
 
 
 def card_blocks(paper: Paper, data: Tables, verdicts: Iterable[claims.Verdict]) -> dict[str, str]:
-    """``time``, ``expected``, ``figures``, ``deviations`` and ``cost`` of a paper's card.
+    """``time``, ``expected``, ``figures``, ``deviations``, ``notes``, ``errata`` and ``cost`` of a paper's card.
 
     They speak of the largest preset that has runs; without any run the settings of the reduced preset are compared.
     """
@@ -72,6 +72,8 @@ def card_blocks(paper: Paper, data: Tables, verdicts: Iterable[claims.Verdict]) 
         "expected": _expected(source, claims.check(verdicts)),
         "figures": _figures(source),
         "deviations": f"At {source.preset} scale:\n\n{_bare(tables.deviations(source))}",
+        "notes": "\n".join(f"- {note}" for note in paper.notes) or "None.",
+        "errata": "\n".join(f"- {item}" for item in paper.errata) or "None.",
         "cost": f"At {source.preset} scale:\n\n{_bare(tables.cost(source))}" if found else _no_runs(source),
     }
 

@@ -12,12 +12,14 @@ import pandas as pd
 
 from shared.paper import Paper
 from shared.report import claims, figures, interactive, render, tables
-from shared.report.data import Source
+from shared.report.data import Source, batch_number
 from shared.report.grid import Column, Grid
 from shared.report.plots import Plot, plot
 from shared.spec import PRESETS
 
 TITLE = "Large-batch replications: report"
+ROLES = ("base", "large", "twice")
+"""The roles of single batches that a reader must be able to translate."""
 Tables = Mapping[str, tuple[pd.DataFrame, pd.DataFrame]]
 """``{paper key: (rows, history)}``; a paper that is absent has no runs."""
 
@@ -146,6 +148,7 @@ class _Writer:
             "tables": [self.table(tables.of_paper(t, source)) for t in declared.TABLES
                        if t.rows and source.preset in t.presets],
             "tuning": self.table(tables.tuning(source)),
+            "choice": tables.choice(source),
             "deviations": self.table(tables.deviations(source)),
             "alone": f"Arms of ours alone, without a counterpart in the paper: {', '.join(alone)}." if alone else "",
             "cost": self.table(tables.cost(source)),
@@ -174,7 +177,21 @@ def _about(source: Source) -> str:
         text += f" Rows of this scale left out because no current declaration names them: {source.left_out}."
     if gaps := source.missing(source.expected):
         text += f" Arms without a run: {', '.join(f'`{a}`' for a in gaps)}."
-    return text
+    return " ".join(filter(None, (text, _stands_for(source))))
+
+
+def _stands_for(source: Source) -> str:
+    """Which batch here has the part of which one of the paper; empty at the paper's own scale."""
+    here, there = (source.paper.roles(preset) for preset in (source.preset, "paper"))
+    pairs = {role: (str(here[role]), str(there[role])) for role in ROLES if role in here and role in there}
+    if source.preset == "paper" or not pairs:
+        return ""
+    parts = [f"{ours} {'stands ' if i == 0 else ''}for {theirs}" for i, (ours, theirs) in enumerate(pairs.values())]
+    if {"base", "large"} <= set(pairs):
+        ratios = [batch_number(large) / batch_number(base)
+                  for base, large in zip(pairs["base"], pairs["large"], strict=True)]  # fmt: skip
+        parts[[*pairs].index("large")] += " (k = batch/base = {:g} where the paper has {:g})".format(*ratios)
+    return f"Here batch {', '.join(parts)}."
 
 
 def _how() -> dict[str, str]:

@@ -11,13 +11,15 @@ from shared.report.grid import Column, Grid, number
 
 OUTCOMES: Mapping[str, str] = {
     "reproduced": "The rule written down for the claim holds at the claim's own strength.",
-    "direction-only": "The sign or order agrees; the size does not, or this scale may not speak about size.",
-    "not-reproduced": "The rule fails: the interval lies wholly on the other side of the margin.",
-    "inconclusive": "The interval straddles the margin, or there are too few seeds; the reason says what would decide.",
+    "direction-only": "The sign is established, the size or another part of the claim is not.",
+    "not-reproduced": "The rule fails: the interval lies wholly on the other side of the margin. Of k tests each is held "
+    "to 5 %/k for failing, so that chance refutes the claim no more often than with one.",
+    "inconclusive": "The interval straddles the margin, or there are too few seeds; of k tests one may miss its margin "
+    "and yet not fail at 5 %/k. The reason says what would decide.",
     "not-run": "No finished runs at a scale that may speak about the claim.",
 }
 SCALES: Mapping[str, str] = {
-    "paper": "The paper's data, net and length. Only here can a printed number be refuted.",
+    "paper": "As published: only here can a printed number be refuted. Exact checks of equations count here and train nothing.",
     "reduced": "Real but smaller data and net, on two CPU cores. Speaks of directions, orders and exponents.",
     "smoke": "Seconds of training on toy data. Shows that the plumbing works and nothing else.",
 }
@@ -45,31 +47,66 @@ def outcomes(verdicts: Sequence[Verdict], key: str) -> Grid:
 
 
 def evidence(verdicts: Sequence[Verdict], key: str) -> Grid:
-    """The numbers behind each outcome: ours with its interval, the paper's, seeds, rule and margin, reason."""
-    columns = (Column("claim", 10), Column("ours [interval]", 19), Column("paper", 23), Column("n", 4, "right"),
-               Column("rule, margin", 15), Column("reason", 30))  # fmt: skip
-    rows = tuple((str(v["claim"]), interval(v.get("ours"), v.get("interval")), value(v.get("reference"), "; "),
-                  value(v.get("n")), rule(v), number(v.get("reason"))) for v in verdicts)  # fmt: skip
+    """The numbers behind each outcome: ours with its interval, the paper's, seeds, rule and margin, reason.
+
+    Several tests of a claim, or several numbers of the paper, stand one below the other.
+    """
+    columns = (Column("claim", 9), Column("ours [interval]", 25), Column("paper", 23), Column("n", 4, "right"),
+               Column("rule, margin", 13), Column("reason", 26))  # fmt: skip
+    rows = tuple((str(v["claim"]), ours(v), printed(v.get("reference")), value(v.get("n")), rule(v),
+                  number(v.get("reason"))) for v in verdicts)  # fmt: skip
     return Grid(f"{key}-evidence", "The numbers behind the outcomes", columns, rows)
 
 
-def value(item: Any, between: str = ", ") -> str:
-    """One figure or several: integers without decimals, labelled ones as ``label: figure``, a true minus sign."""
-    if isinstance(item, Mapping):
-        printed = f"{round(item['mean'], 2):g}".replace("-", "−")  # no zeros that the paper did not print
-        return f"{item['label']}: {printed}"
+def value(item: Any) -> str:
+    """One figure or several: integers without decimals, a true minus sign."""
     if isinstance(item, list | tuple):
-        return between.join(value(part) for part in item) or "–"
+        return ", ".join(value(part) for part in item) or "–"
     return item if isinstance(item, str) else (str(item) if isinstance(item, int) else number(item)).replace("-", "−")
 
 
-def interval(ours: Any, bounds: Any) -> str:
-    """``0.12 [−0.05, 0.29]``; of several tests the interval belongs to the one that decides."""
+def ours(verdict: Verdict) -> str:
+    """``0.12 [−0.05, 0.29]`` of the only test, else ``label: value [interval]`` for each, one a line."""
+    found = verdict.get("ours")
+    if not isinstance(found, list | tuple):
+        return interval(found, verdict.get("interval"))
+    tests = [test if isinstance(test, Mapping) else {"value": test} for test in found]
+    lines = [_labelled(t.get("label"), interval(t.get("value"), t.get("interval"))) for t in tests]
+    return "\n".join(lines) or "–"
+
+
+def interval(estimate: Any, bounds: Any) -> str:
+    """``0.12 [−0.05, 0.29]``; the estimate alone where there is no interval, ∞ for an open end."""
     if not isinstance(bounds, list | tuple) or len(bounds) != 2:
-        return value(ours)
+        return value(estimate)
     low, high = ("∞" if b is None else value(float(b)) for b in bounds)
-    several = isinstance(ours, list | tuple) and len(ours) > 1
-    return f"{value(ours)}{'; decisive test' if several else ''} [{low}, {high}]"
+    return f"{value(estimate)} [{low}, {high}]"
+
+
+def printed(reference: Any) -> str:
+    """The paper's numbers with their tags, ``kn-8k − kn-256: 0.14 (D)``, one a line; a dash for none."""
+    entries = reference if isinstance(reference, list | tuple) else [reference]
+    return "\n".join(_of_paper(entry) for entry in entries if entry is not None) or "–"
+
+
+def _of_paper(entry: Any) -> str:
+    if not isinstance(entry, Mapping):
+        return value(entry)
+    mean, sd, digits = entry.get("mean"), entry.get("sd"), entry.get("digits")
+    text = "–" if mean is None else as_printed(mean, digits)
+    if mean is not None and sd is not None:
+        text += f" ± {as_printed(sd, digits)}"
+    return _labelled(entry.get("label"), text + (f" ({entry['tag']})" if entry.get("tag") else ""))
+
+
+def as_printed(figure: float, digits: int | None) -> str:
+    """With the source's places; where they are unknown, up to three, without zeros that the paper did not print."""
+    text = f"{figure:.3f}".rstrip("0").rstrip(".") if digits is None else f"{figure:.{digits}f}"
+    return text.replace("-", "−")
+
+
+def _labelled(label: Any, text: str) -> str:
+    return f"{label}: {text}" if label else text
 
 
 def rule(verdict: Verdict) -> str:

@@ -50,6 +50,11 @@ def batch_label(batch: float) -> str:
     return f"{batch // 1024}k" if batch >= 1024 and batch % 1024 == 0 else str(batch)
 
 
+def batch_number(label: str) -> int:
+    """The batch that ``batch_label`` writes so: ``"8k"`` is 8192. Raises ValueError for other text."""
+    return int(label.removesuffix("k")) * (1024 if label.endswith("k") else 1)
+
+
 @dataclass(frozen=True)
 class Source:
     """The declared runs of one paper at one preset: the only thing that figures and tables read."""

@@ -7,9 +7,9 @@ write it, 8192 = ``8k``) and every top-level field of the arm's spec: ``"kn={kn}
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Band = Literal["sd2", "ci95"]
 BANDS: Mapping[str, str] = {"sd2": "mean ± 2 sd over seeds", "ci95": "95 % Student interval of the mean over seeds"}
@@ -55,6 +55,8 @@ class Curves:
     legend_metric: str | None = SCORE
     """Column of the rows table whose mean ± sd is printed in the legend, as in Goyal et al."""
     columns: int = 3
+    omit: tuple[str, ...] = ()
+    """Arms of the paper preset that the paper's figure leaves out: no panel for what stands for them."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,8 @@ class Points:
     reference: str | None = None
     """CSV in the paper's ``reference/`` folder with the columns ``mean``, ``sd``, ``n``, ``tag`` and the one named by
     ``x``. Drawn hollow over ours at paper scale and in a panel of its own at every other scale."""
+    reach: float | None = None
+    """Points further than this above our lowest one stand at the upper edge, as a caret with their value."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +97,8 @@ class Table:
     title: str
     rows: tuple[Row, ...]
     sweep: str = ""
-    fields: tuple[tuple[str, str], ...] = (("batch_size", "kn"), ("lr", "η"))
-    """(field of the spec, heading), shown for our arm and for the paper's counterpart."""
+    fields: tuple[tuple[str | Callable[[Any], object], str], ...] = (("batch_size", "kn"), ("lr", "η"))
+    """(field of the spec or function of it, heading), shown for our arm and for the paper's counterpart."""
     metric: str = SCORE
     unit: str = "top-1 error %"
     reference: str | None = None

@@ -6,6 +6,7 @@ import textwrap
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -68,12 +69,27 @@ def _pane(ax: Axes, pane: Pane) -> None:
         ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     for line in pane.lines:
         (_dots if line.points else _curve)(ax, line)
+    if pane.cap is not None:
+        _carets(ax, pane, pane.cap)
     if not any(len(line.frame) for line in pane.lines):
         ax.text(0.5, 0.5, "not run", transform=ax.transAxes, ha="center", va="center", color="#777777")
     legend = len(pane.lines) > 1 or not pane.lines[0].points
     if legend:
         ax.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2, borderpad=0.2, labelspacing=0.3)
     ax.set_title(pane.title, loc="left", pad=6 + 9.6 * len(pane.lines) * legend, fontweight="bold")
+
+
+def _carets(ax: Axes, pane: Pane, cap: float) -> None:
+    """End the axis at the cap and mark what lies above it."""
+    seen = pd.concat([line.frame[line.frame["mean"] <= cap] for line in pane.lines])
+    low = float(np.fmin(seen["low"], seen["mean"]).min())
+    ax.set_ylim(low - 0.06 * (cap - low), cap)
+    for line in pane.lines:
+        beyond, color = pane.beyond(line), COLORS[line.color]
+        for x, mean in zip(beyond["x"], beyond["mean"], strict=True):
+            ax.plot([x], [cap], marker="^", color=color, markersize=6, clip_on=False, zorder=5)
+            ax.annotate(f"{mean:.1f}", (x, cap), (0, -6), textcoords="offset points", ha="center", va="top",
+                        fontsize=6.8, bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8})  # fmt: skip
 
 
 def _curve(ax: Axes, line: Line) -> None:

@@ -12,6 +12,10 @@ from pathlib import Path
 import pandas as pd
 
 
+BREAK = "<br>"
+"""How a markdown cell holds several lines."""
+
+
 @dataclass(frozen=True)
 class Column:
     name: str
@@ -48,7 +52,7 @@ class Grid:
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow([c.name for c in self.columns])
-        writer.writerows([text.replace("`", "") for text in row] for row in self.rows)
+        writer.writerows([text.replace("`", "").replace("\n", "; ") for text in row] for row in self.rows)
         return out.getvalue()
 
     def write(self, folder: Path) -> Path:
@@ -59,7 +63,11 @@ class Grid:
 
 
 def _cell(text: str) -> str:
-    """Safe in a pipe table of GitHub and of pandoc; code spans are left alone."""
+    """Safe in a pipe table of GitHub and of pandoc; code spans are left alone, lines become ``<br>``."""
+    return BREAK.join(_line(line) for line in text.strip().splitlines())
+
+
+def _line(text: str) -> str:
     text = re.sub(r"\s+", " ", text).strip().replace("|", "\\|")
     parts = re.split(r"(`[^`]*`)", text)
     return "".join(p if p.startswith("`") else re.sub(r"([*_~^$<>\[\]])", r"\\\1", p) for p in parts)
@@ -74,7 +82,7 @@ def number(value: object, digits: int = 2) -> str:
     if isinstance(value, bool) or not hasattr(value, "__float__"):
         return str(value)
     real = float(value)  # type: ignore[arg-type]
-    return f"{real:,.{digits}f}"
+    return f"{round(real, digits) + 0.0:,.{digits}f}"  # + 0.0: no minus before a zero
 
 
 def short(value: object) -> str:

@@ -56,6 +56,8 @@ def spec(plot: Plot) -> dict[str, Any]:
             y["title"] = {"text": pane.y_label}
         if plot.share_y:
             y |= {"rangemode": "tozero"} | ({"matches": "y"} if axis else {})
+        if pane.cap is not None:
+            y |= {"autorangeoptions": {"maxallowed": pane.cap}}
         if pane.ticks:
             x |= {"type": "log", "tickvals": [t for t, _ in pane.ticks], "ticktext": [label for _, label in pane.ticks]}
         layout |= {f"xaxis{axis}": x, f"yaxis{axis}": y}
@@ -65,6 +67,7 @@ def spec(plot: Plot) -> dict[str, Any]:
         })  # fmt: skip
         for line in pane.lines:
             data += _traces(line, axis)
+            data += _carets(pane, line, axis)
     return {"data": data, "layout": layout}
 
 
@@ -113,6 +116,17 @@ def _traces(line: Line, axis: str) -> list[dict[str, Any]]:
         place | hover | {"x": x, "y": mean, "mode": "lines",
                          "line": {"color": color, "width": 2, "dash": _DASHES[line.dash]}},
     ]  # fmt: skip
+
+
+def _carets(pane: Pane, line: Line, axis: str) -> list[dict[str, Any]]:
+    """Points above the pane's cap, at its upper edge with their value."""
+    frame = pane.beyond(line)
+    if frame.empty:
+        return []
+    return [{"xaxis": f"x{axis}", "yaxis": f"y{axis}", "type": "scatter", "mode": "markers+text", "cliponaxis": False,
+             "x": _numbers(frame["x"]), "y": [pane.cap] * len(frame), "text": [f"{m:.1f}" for m in frame["mean"]],
+             "textposition": "bottom center", "hovertemplate": "%{x}: %{text}<extra></extra>",
+             "marker": {"color": COLORS[line.color], "size": 10, "symbol": "triangle-up"}}]  # fmt: skip
 
 
 def _translucent(color: str) -> str:

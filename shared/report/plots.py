@@ -32,6 +32,12 @@ class Pane:
     y_label: str
     ticks: tuple[tuple[float, str], ...] = ()
     """(position, label) on a log2 axis; empty for a linear axis."""
+    cap: float | None = None
+    """Upper end of the y axis; points above it stand there as a caret with their value."""
+
+    def beyond(self, line: Line) -> pd.DataFrame:
+        """The points of a line that lie above the cap."""
+        return line.frame[line.frame["mean"] > (math.inf if self.cap is None else self.cap)]
 
 
 @dataclass(frozen=True)
@@ -97,6 +103,8 @@ def _curves(declared: Curves, source: Source) -> Plot:
             series = [(s, source.paper.arms(s.arm.format_map(_Keep(roles)), source.preset)[0]) for s in panel.series]
             if len(series) > 1 and len({(a, s.metric) for s, a in series}) == 1:
                 continue
+            if any(_stands_for(source, arm) in declared.omit for _, arm in series):
+                continue
             arms += [arm for _, arm in series]
             lines = tuple(
                 Line(_legend(declared, source, source.label(s.label, arm, **roles), arm), arm,
@@ -107,6 +115,12 @@ def _curves(declared: Curves, source: Source) -> Plot:
                               declared.x_label, declared.y_label))  # fmt: skip
     return Plot(_name(declared, source), tuple(panes), _footer(source, arms, declared.band),
                 min(declared.columns, max(1, len(panes))), True, tuple(source.missing(arms)))  # fmt: skip
+
+
+def _stands_for(source: Source, arm: str) -> str:
+    """The arm of the paper preset; empty where there is none."""
+    theirs = source.paper.counterpart(source.specs[arm]) if arm in source.specs else None
+    return theirs.arm if theirs else ""
 
 
 class _Keep(dict):
@@ -146,7 +160,7 @@ def _points(declared: Points, source: Source) -> Plot:
     lines = [Line("ours", "ours", ours, "large", points=True)]
     theirs, unsure = _reference(declared, source)
     panes = [Pane(f"This suite, {source.preset} scale", tuple(lines), declared.x_label, declared.y_label,
-                  _ticks(ours["x"]))]  # fmt: skip
+                  _ticks(ours["x"]), _cap(declared, ours))]  # fmt: skip
     if len(theirs):
         line = Line("paper", "", theirs, "paper", points=True)
         if source.preset == "paper":
@@ -177,6 +191,14 @@ def read_reference(source: Source, name: str | None) -> pd.DataFrame:
     """A CSV of the paper's ``reference/`` folder; empty when there is none."""
     path = source.paper.folder / "reference" / (name or "")
     return pd.read_csv(path, comment="#") if name and path.is_file() else pd.DataFrame()
+
+
+def _cap(declared: Points, ours: pd.DataFrame) -> float | None:
+    """Where to cut the y axis so that a failed batch does not flatten the others; None when all are within reach."""
+    if declared.reach is None or ours.empty:
+        return None
+    top = math.ceil(float(ours["mean"].min()) + declared.reach)
+    return float(top) if (ours["mean"] > top).any() else None
 
 
 def _ticks(xs: pd.Series) -> tuple[tuple[float, str], ...]:

@@ -11,19 +11,23 @@ import pypandoc
 import typst
 
 from shared.report.claims import OUTCOMES
+from shared.report.grid import BREAK
 from shared.report.interactive import SCRIPT
 
 TEMPLATES = Path(__file__).parent / "templates"
 _READ = "markdown-smart-subscript-superscript-citations-yaml_metadata_block-raw_html-raw_tex"
 # Below this width every pipe table counts as long, so that its rule sets the column widths.
 _COLUMNS = "--columns=10"
+_MARK = "\ue000"
+"""Carries the line breaks of table cells through pandoc, which reads no HTML here."""
 
 
 def to_typst(markdown: str, title: str, scales: str) -> str:
     """The whole Typst document."""
     arguments = ["--standalone", "--wrap=none", _COLUMNS, f"--template={TEMPLATES / 'report.typ'}",
                  f"--variable=title:{title}", f"--variable=scales:{scales}"]  # fmt: skip
-    return pypandoc.convert_text(markdown, "typst", format=_READ, extra_args=arguments)
+    text = pypandoc.convert_text(markdown.replace(BREAK, _MARK), "typst", format=_READ, extra_args=arguments)
+    return text.replace(_MARK, "#linebreak();")
 
 
 def to_pdf(markdown: str, folder: Path, title: str, scales: str) -> Path:
@@ -46,7 +50,8 @@ def to_html(markdown: str, folder: Path, title: str, scales: str, interactive: M
                  f"--template={TEMPLATES / 'report.html'}", f"--variable=title:{title}",
                  f"--variable=scales:{scales}", f"--variable=script:{SCRIPT}",
                  "--variable=style:@@style@@", "--metadata=pagetitle:" + title]  # fmt: skip
-    page = pypandoc.convert_text(markdown, "html5", format=_READ, extra_args=arguments).replace("@@style@@", style)
+    page = pypandoc.convert_text(markdown.replace(BREAK, _MARK), "html5", format=_READ, extra_args=arguments)
+    page = page.replace("@@style@@", style).replace(_MARK, "<br>")
     page = page.replace("<table", '<div class="scroll"><table').replace("</table>", "</table></div>")
     for name in OUTCOMES:
         page = page.replace(f"<code>{name}</code>", f'<code class="outcome {name}">{name}</code>')

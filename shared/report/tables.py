@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from shared.report.data import Source, Summary, batch_label
+from shared.report.claims import as_printed
+from shared.report.data import Source, Summary, batch_label, batch_number
 from shared.report.declare import SCORE, Table
 from shared.report.grid import Column, Grid, number, short
 from shared.report.plots import read_reference, spread
@@ -25,7 +26,7 @@ def of_paper(table: Table, source: Source) -> Grid:
     reference = read_reference(source, table.reference)
     names = [heading for _, heading in table.fields]
     columns = (Column("run", 28), *(Column(n, 7, "right") for n in names),
-               Column(f"{table.unit} (n)", 23, "right"), *(Column(f"paper {n}", 11, "right") for n in names),
+               Column(f"{table.unit} (n)", 23, "right"), *(Column(f"paper {n}", 10, "right") for n in names),
                Column(f"paper's {table.unit} (n)", 26, "right"))  # fmt: skip
     settings = {s.arm: s for s in source.paper.runs("paper", seeds=1).values()}
     texts, numbers = [], []
@@ -44,8 +45,9 @@ def of_paper(table: Table, source: Source) -> Grid:
 def _settings(spec, table: Table) -> list[str]:
     if spec is None:
         return ["–"] * len(table.fields)
-    return [batch_label(spec.batch_size) if name == "batch_size" else _short(getattr(spec, name))
-            for name, _ in table.fields]  # fmt: skip
+    values = [(field(spec) if callable(field) else getattr(spec, field)) for field, _ in table.fields]
+    return [batch_label(v) if field == "batch_size" else _short(v)
+            for v, (field, _) in zip(values, table.fields, strict=True)]  # fmt: skip
 
 
 def _short(value: object) -> str:
@@ -60,8 +62,10 @@ def _printed(reference: pd.DataFrame, arm: str, metric: str) -> Summary | None:
     if found.empty:
         return None
     one = found.iloc[0]
-    error = float(one.get("reading_error", 0.005))  # half a unit of the last printed place
+    error = float(one.get("reading_error", 0.005))  # half a unit of the last printed place, where one is printed
     digits = max(0, round(-math.log10(2 * error))) if error > 0 else 2
+    if one.get("tag") == "D":
+        digits = len(as_printed(float(one["mean"]), None).partition(".")[2])
     return Summary(0 if pd.isna(one["n"]) else int(one["n"]), float(one["mean"]), float(one["sd"]), digits=digits)
 
 
@@ -82,23 +86,26 @@ def _flat(prefix: str, s: Summary | None) -> dict[str, float | None]:
 
 
 def _reference_only(table: Table, source: Source) -> Grid:
-    """The paper's numbers, one column a metric."""
+    """The paper's numbers, one column a metric; derived ones bear their tag, and one source for all goes unsaid."""
     frame = read_reference(source, table.reference)
-    title = f"{table.where}: {table.title} (the paper's numbers; not run: {table.not_run})"
+    title = f"{table.where}: {table.title} (reference only; not run: {table.not_run})"
     key = f"{source.paper.key}-{table.key}"
     if frame.empty:
         return Grid(key, title, (), ())
     skip = ("arm", "metric", "mean", "sd", "n", "source", "tag", "reading_error")
     fields = [c for c in frame.columns if c not in skip]
+    told = ["source"] if set(frame["source"]) != {table.where} else []
     metrics = list(dict.fromkeys(frame["metric"]))
     rows = []
     for values, part in frame.groupby(fields, sort=False):
         printed = {m: _printed(part, part["arm"].iloc[0], m) for m in metrics}
         texts = [batch_label(v) if f == "batch_size" else _short(v) for f, v in zip(fields, values, strict=True)]
-        rows.append((*texts, *(score(printed[m]) for m in metrics)))
+        mark = " (D)" if set(part["tag"]) == {"D"} else ""
+        rows.append((*texts, *(score(printed[m]) + mark for m in metrics), *part["source"].iloc[: len(told)]))
     names = {"batch_size": "kn", "lr": "η", SCORE: table.unit}
     columns = tuple(Column(names.get(c, c.replace("_", " ")), 10 if c in fields else 24, "right")
                     for c in [*fields, *metrics])  # fmt: skip
+    columns += tuple(Column("from", 40) for _ in told)
     return Grid(key, title, columns, tuple(rows), frame)
 
 
@@ -127,8 +134,32 @@ def tuning(source: Source, metric: str = SCORE) -> Grid:
     return Grid(key, title, columns, tuple(rows), pd.DataFrame(numbers))
 
 
+def choice(source: Source, metric: str = SCORE) -> str:
+    """What the tuning and pilot runs say and what the judged runs use; empty without such runs."""
+    arms = {sweep.name: list(dict.fromkeys(s.arm for s in sweep.specs)) for sweep in source.paper.sweeps(source.preset)}
+    roles, text = source.paper.roles(source.preset), []
+    base, large = batch_number(str(roles["base"])), roles["large"]
+
+    def means(sweep: str) -> list[tuple[Any, float]]:
+        pairs = ((source.specs[arm], source.summary(arm, metric)) for arm in arms.get(sweep, ()))
+        return [(spec, s.mean) for spec, s in pairs if s]
+
+    if tuned := [(mean, spec.lr) for spec, mean in means("tune") if spec.batch_size == base]:
+        low, rate = min(tuned)
+        judged = (source.specs[arm] for name in arms if name not in CHOOSING for arm in arms[name])
+        chosen = next(spec.lr for spec in judged if spec.batch_size == base)
+        text.append(f"Lowest mean hold-out error at batch {batch_label(base)}: η = {short(rate)} ({low:.2f} %); "
+                    f"chosen for the judged runs: η = {short(chosen)}.")  # fmt: skip
+    pilot = {spec.batch_size: mean for spec, mean in means("pilot")}
+    if base in pilot and len(pilot) > 1:
+        steps = [f"{batch_label(b)}: {m - pilot[base]:+.2f}" for b, m in sorted(pilot.items()) if b != base]
+        text.append(f"Mean hold-out error of the pilot runs minus that of batch {batch_label(base)}, in points: "
+                    f"{', '.join(steps).replace('-', '−')}; chosen as the last good batch: {large}.")  # fmt: skip
+    return " ".join(text)
+
+
 def deviations(source: Source) -> Grid:
-    """Every field in which the declared runs differ from the paper's, from a diff of the specs of each arm."""
+    """Every field in which an arm differs from its counterpart in the paper: a diff of one spec each."""
     pairs: dict[str, dict[tuple[str, str], list[str]]] = defaultdict(lambda: defaultdict(list))
     arms = []
     for arm, spec in source.specs.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from shared.runs.schema import RunRecord, config_values, history_frame, metric_values
@@ -13,11 +13,15 @@ class FetchError(RuntimeError):
 
 
 def fetch(
-    path: str, paper_key: str | None = None, preset: str | None = None, timeout_s: int = 60
+    path: str,
+    paper_key: str | None = None,
+    preset: str | None = None,
+    timeout_s: int = 60,
+    skip: Collection[str] = (),
 ) -> Iterator[RunRecord]:
     """Records of the runs of ``path`` (``entity/project``), every row of them: ``history()`` would sample.
 
-    Raises FetchError.
+    Runs named in ``skip`` are known already and not fetched again. Raises FetchError.
     """
     import wandb
 
@@ -28,6 +32,8 @@ def fetch(
         filters["config.preset"] = preset
     try:
         for run in wandb.Api(timeout=timeout_s).runs(path, filters=filters or None, per_page=100):
+            if run.id in skip:
+                continue
             record = _record(run)
             wanted = (paper_key in (None, record.config.get("paper"))) and preset in (None, record.config.get("preset"))
             if wanted:  # a server may understand filters less strictly than we do

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import importlib.util
 import os
@@ -25,7 +26,7 @@ def collect(data_sha256: str, data_name: str, repo: Path | str | None = None) ->
     ``git_dirty`` is about tracked files outside ``results/``: those are the code that ran. Outside of git,
     ``git_sha`` is "unknown" and ``git_dirty`` is true, for nothing vouches for the code.
     """
-    sha, dirty = _git(Path(repo) if repo else Path(__file__).resolve().parents[2])
+    sha, dirty = _git(Path(repo)) if repo else _running_code()
     return {
         "git_sha": sha,
         "git_dirty": dirty,
@@ -46,6 +47,12 @@ def collect(data_sha256: str, data_name: str, repo: Path | str | None = None) ->
 def short_sha(provenance: Mapping[str, Any]) -> str:
     """The first 12 digits of the revision, for tags; "unknown" outside of git."""
     return str(provenance.get("git_sha") or UNKNOWN)[:12]
+
+
+@functools.cache
+def _running_code() -> tuple[str, bool]:
+    """Of the code this process imported: read once, for a commit made later is not what runs."""
+    return _git(Path(__file__).resolve().parents[2])
 
 
 def _git(repo: Path) -> tuple[str, bool]:

@@ -40,10 +40,12 @@ def collate(
     return _finish(rows, frames, problems)
 
 
-def collate_api(path: str, paper_key: str, preset: str | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The same tables from online runs of the project ``path`` (``entity/project``)."""
+def collate_api(
+    path: str, paper_key: str, preset: str | None = None, skip: Collection[str] = ()
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The same tables from online runs of the project ``path`` (``entity/project``), but for the run_ids in ``skip``."""
     rows, frames, problems = [], [], []
-    for record in api.fetch(path, paper_key, preset):
+    for record in api.fetch(path, paper_key, preset, skip=skip):
         if problem := _unfit(record):
             problems.append(problem)
         else:

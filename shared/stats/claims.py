@@ -38,6 +38,8 @@ class Printed(Strict):
     """Digits printed after the point."""
     tag: Tag
     """V read in the source, V2 in two places, D derived by arithmetic, M from memory."""
+    label: str | None = Field(None, min_length=1)
+    """What the number is of, where its arm or the test it stands at does not say so."""
 
 
 class Term(Strict):
@@ -83,7 +85,8 @@ class Test(Strict):
     check: str | None = None
     """``exact``: a function of the paper's ``checks`` module."""
     reference: Printed | None = None
-    """The paper's number for this contrast where it is printed as such, not as the numbers of its arms."""
+    """A number that the paper states on this test's matter, where it does not follow from the numbers of the arms. It
+    need not be of our contrast (the paper may have another baseline), so it is shown under its own ``label``."""
 
     @field_validator("a", "b", mode="before")
     @classmethod

@@ -11,6 +11,10 @@ from functools import lru_cache
 from pathlib import Path
 
 UNCOMMITTED = "0" * 40
+_TEXT = r"""("(?:[^"\\]|\\.)*"|'[^']*')"""
+REMARK = re.compile(rf"\s*((where|no_numbers|reason|command)\s*=\s*{_TEXT}\s*)?(#.*)?")
+"""Lines that change nothing of what is claimed and how it is judged: where it stands, why there are no numbers or no
+runs, comments, blank lines."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ def claim_lines(text: str, claim_id: str) -> tuple[int, int] | None:
 def posthoc(repo: Path, claims_path: Path, claim_id: str, revs: Iterable[str | None]) -> Ancestry:
     """Compare the commits that last touched the claim's lines with the commits its runs came from.
 
+    What counts is what the claim says, its rules, arms, margins and numbers; lines that match REMARK do not.
     ``revs`` are git hashes; append ``-dirty`` when the run's tree held uncommitted changes, None when unknown.
     Post hoc: an edit is uncommitted, or is no ancestor of a clean run. Never raises: outside git, for unknown hashes
     and for dirty runs older than the edit the answer is "cannot tell".
@@ -53,7 +58,7 @@ def posthoc(repo: Path, claims_path: Path, claim_id: str, revs: Iterable[str | N
     blame = _git(repo, "blame", "--porcelain", "-w", "-L", f"{lines[0]},{lines[1]}", "--", str(claims_path.resolve()))
     if blame is None:
         return Ancestry(None, "no git history of the claims here")
-    edits = set(re.findall(r"^([0-9a-f]{40}) \d+ \d+", blame, flags=re.M))
+    edits = _edits(blame)
     if UNCOMMITTED in edits:
         return Ancestry(True, "the claim has an uncommitted edit")
     doubtful = ""
@@ -68,6 +73,17 @@ def posthoc(repo: Path, claims_path: Path, claim_id: str, revs: Iterable[str | N
             elif not older:
                 return Ancestry(True, f"edited in {edit[:12]}, after runs of {sha[:12]}")
     return Ancestry(None, doubtful) if doubtful else Ancestry(False, "declared before its runs")
+
+
+def _edits(blame: str) -> set[str]:
+    """Commits of the lines of a porcelain blame (header, details, then the line behind a tab) that are no remarks."""
+    found, sha = set(), ""
+    for line in blame.split("\n"):
+        if header := re.match(r"([0-9a-f]{40}) \d+ \d+", line):
+            sha = header[1]
+        elif line.startswith("\t") and not REMARK.fullmatch(line[1:].rstrip()):
+            found.add(sha)
+    return found
 
 
 def _git(repo: Path, *args: str) -> str | None:

@@ -11,13 +11,17 @@ from shared.stats.intervals import combination_from_stats
 from shared.stats.samples import Elementary, expand
 
 Reference = dict[str, Any]
-"""Keys ``label mean sd n tag interval``: sd and n for a number of one arm, a 90 % Welch interval for a difference."""
+"""Keys ``label mean sd n digits tag interval``: sd and n for a number of one arm, a 90 % Welch interval for a
+difference; ``digits`` after the point as printed (of a difference: as many as its terms have), None where unsaid."""
+STATED = "as the paper states it"
 
 
-def references(paper: Paper, claim: Claim) -> list[Reference]:
+def references(paper: Paper, claim: Claim, preset: str | None = None) -> list[Reference]:
     """One entry for each elementary contrast at the paper preset's roles, so far as the paper prints its numbers.
 
-    Claims that are not run give the numbers of their arms.
+    Given a preset, only tests that take part in it. Order and labels are those of the estimates at the paper preset;
+    a number given with a test itself keeps its own label, for it need not be of our contrast. Claims that are not run
+    give the numbers of their arms.
     """
     if claim.not_run:
         return [_entry(arm, p) for arm, p in claim.numbers.items()]
@@ -25,9 +29,10 @@ def references(paper: Paper, claim: Claim) -> list[Reference]:
         return []
     roles, found = paper.roles("paper"), []
     for test in claim.test:
+        if preset is not None and not test.speaks_at(preset):
+            continue
         if test.reference:
-            labels = [case.label for case in expand(test, roles)]
-            found.append(_entry(labels[0] if labels else claim.id, test.reference))
+            found.append(_entry(STATED, test.reference))
             continue
         for case in expand(test, roles) if (test.metric or claim.metric) == claim.metric else []:
             found += _of_case(claim, case)
@@ -60,16 +65,22 @@ def _combined(label: str, weights: dict[str, float], numbers: dict[str, Printed]
     parts = [numbers[arm] for arm in weights]
     if len(parts) == 1 and set(weights.values()) == {1.0}:
         return _entry(label, parts[0])
-    digits = max((p.digits for p in parts if p.digits is not None), default=6)
-    digits += any(abs(w) != 1 for w in weights.values())
-    value = round(sum(w * p.mean for w, p in zip(weights.values(), parts, strict=True)), digits)
+    printed = [p.digits for p in parts if p.digits is not None]
+    digits = max(printed) + any(abs(w) != 1 for w in weights.values()) if printed else None
+    value = sum(w * p.mean for w, p in zip(weights.values(), parts, strict=True))
+    value = round(value, 6 if digits is None else digits)
     interval = None
     if all(p.sd is not None and p.n for p in parts):
         found = combination_from_stats([(p.mean, p.sd, p.n) for p in parts], list(weights.values())).interval()
         interval = [round(v, 4) for v in found] if found else None
     n = min((p.n for p in parts if p.n), default=None)
-    return {"label": label, "mean": value, "sd": None, "n": n, "tag": "D", "interval": interval}
+    return {
+        "label": label, "mean": value, "sd": None, "n": n, "digits": digits, "tag": "D", "interval": interval,
+    }  # fmt: skip
 
 
 def _entry(label: str, p: Printed) -> Reference:
-    return {"label": label, "mean": p.mean, "sd": p.sd, "n": p.n, "tag": p.tag, "interval": None}
+    return {
+        "label": p.label or label, "mean": p.mean, "sd": p.sd, "n": p.n, "digits": p.digits, "tag": p.tag,
+        "interval": None,
+    }  # fmt: skip

@@ -7,7 +7,6 @@ Levels: a rule holds at 5 % (one-sided, so the interval shown is the two-sided 9
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -42,7 +41,7 @@ class Result:
     finding: Finding
     estimate: float
     interval: tuple[float, float] | None
-    """Two-sided 90 %; None when an arm has one seed."""
+    """Two-sided at ``level``; None when an arm has one seed."""
     margin: float | None
     reason: str
     direction: bool | None = None
@@ -54,6 +53,8 @@ class Result:
     """Room between estimate and the nearest bound, in half-widths of the interval; the smallest is the worst."""
     parts: tuple[Result, ...] = ()
     label: str = ""
+    level: float = 1 - 2 * ALPHA
+    """Level of ``interval``: 90 %, or for a part that fails the wider one, of 1 − 2·``refute``, that decided so."""
 
     @property
     def leaves(self) -> tuple[Result, ...]:
@@ -95,7 +96,9 @@ def _between(
     half = (shown[1] - shown[0]) / 2
     slack = min(d.value - low, high - d.value) / (half or 1e-12)
     sign = shown[0] > 0 if signed else None
-    return Result(finding, d.value, shown, margin, verb + inside, sign, needed, d.n, slack)
+    alpha = refute if finding == "fails" else ALPHA
+    bounds = wide if finding == "fails" else shown
+    return Result(finding, d.value, bounds, margin, verb + inside, sign, needed, d.n, slack, level=1 - 2 * alpha)
 
 
 def equivalent(d: Estimate, margin: float, refute: float = ALPHA) -> Result:
@@ -128,13 +131,27 @@ def greater(d: Estimate, margin: float = 0.0, refute: float = ALPHA, signed: boo
     return _between(d, margin, math.inf, margin, refute, f"greater than {margin:g}", signed and margin >= 0)
 
 
-def monotone(groups: Sequence[Samples], margin: float = 0.0, refute: float = ALPHA) -> Result:
-    """Every step of the sequence rises by more than ``margin`` (negative: a fall of that size is tolerated)."""
+def monotone(
+    groups: Sequence[Samples], margin: float = 0.0, refute: float = ALPHA, at_chance: Sequence[bool] = ()
+) -> Result:
+    """Every step of the sequence rises by more than ``margin`` (negative: a fall of that size is tolerated).
+
+    ``at_chance`` says for each group whether it stands at chance level. A step that starts there cannot rise however
+    true the claim is, so it carries no information about the claim and is left out: it neither holds nor fails, has no
+    sign and takes no share of ``refute``. A step that ends there is judged. Without any step left: inconclusive.
+    """
     if len(groups) < 2:
         raise StatsError(f"monotone needs at least two groups, got {len(groups)}")
-    level = refute / (len(groups) - 1)
-    steps = [greater(difference(b, a), margin, level) for a, b in itertools.pairwise(groups)]
-    return all_of(steps)
+    judged = judged_steps(at_chance or [False] * len(groups))
+    if not judged:
+        reason = "every step starts at chance level, above which nothing can rise"
+        return Result("inconclusive", math.nan, None, margin, reason, n=min(len(g) for g in groups))
+    return all_of([greater(difference(groups[i + 1], groups[i]), margin, refute / len(judged)) for i in judged])
+
+
+def judged_steps(at_chance: Sequence[bool]) -> list[int]:
+    """Positions of the steps of ``monotone`` that do not start at chance level."""
+    return [i for i, lost in enumerate(at_chance[:-1]) if not lost]
 
 
 def scales_as(

@@ -12,6 +12,7 @@ import pandas as pd
 
 from shared.paper import Paper
 from shared.spec import SpecError
+from shared.stats.chance import at_chance
 from shared.stats.claims import Term, Test
 from shared.stats.intervals import Estimate, combination, mean
 
@@ -131,6 +132,13 @@ class Runs:
         if key not in part:
             raise MissingRuns(f"no run of {arm} recorded {key}")
         return float(part[key].iloc[0])
+
+    def at_chance(self, arm: str, metric: str) -> bool:
+        """Whether an arm's mean error stands at chance level; False for other metrics and unknown data."""
+        part = self._of(arm)
+        if "error" not in metric or "data.name" not in part:
+            return False
+        return at_chance(float(self.values(arm, metric).mean()), part["data.name"].iloc[0])
 
     def curve(self, arm: str, metric: str) -> dict[int, pd.Series]:
         """``{seed: metric by fraction of training}``; a diverged run stays at chance level to the end."""

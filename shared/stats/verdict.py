@@ -5,12 +5,14 @@ Outcomes, from what the rules found (every elementary test must hold):
 | found | strength ``full`` | strength ``direction`` |
 |---|---|---|
 | all hold | reproduced | reproduced (the margin declared for that preset is itself one of direction or shape) |
-| one fails | not-reproduced | not-reproduced; direction-only if what failed is a size and every sign is established |
-| else, every sign established | direction-only | direction-only |
+| one fails, its sign not established | not-reproduced | not-reproduced |
+| one fails, all that do with their sign established | not-reproduced | as if these were open |
+| else, every test that does not hold has its sign established | direction-only | direction-only |
 | else | inconclusive | inconclusive |
 
-A sign is established when the lower bound of a difference lies above 0; equivalence and overlap have no sign, so they
-neither give nor block it, but at least one test must have one. Some tests holding and none failing is inconclusive.
+A sign is established when the lower bound of a difference lies above 0. Equivalence, overlap, distances and "not worse
+than" have no sign: where they hold they do not stand in the way of direction-only, where one is open the claim is
+inconclusive, where one fails it is not-reproduced. Steps from chance level are not judged (``rules.monotone``).
 ``within`` (a printed number) is only accepted for strength ``full``, hence a reduced run never refutes one. Fewer
 seeds than the claim's ``min_seeds`` are inconclusive whatever they show. ``smoke`` is always inconclusive: it shows
 that the plumbing works.
@@ -21,7 +23,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -29,12 +30,13 @@ import pandas as pd
 
 from shared.paper import Paper
 from shared.stats import rules
+from shared.stats.chance import at_chance
 from shared.stats.claims import Claim, ClaimError, Strength, Test, load_claims
 from shared.stats.intervals import StatsError
 from shared.stats.posthoc import posthoc
 from shared.stats.reference import printed_for, references
 from shared.stats.rules import ALPHA, Result
-from shared.stats.samples import Elementary, MissingRuns, Runs, expand
+from shared.stats.samples import CHANCE, Elementary, MissingRuns, Runs, expand
 
 KEYS = (
     "paper", "claim", "where", "says", "outcome", "scale", "n", "ours", "interval", "reference", "rule", "margin",
@@ -51,6 +53,8 @@ class Judged:
     result: Result
     used: pd.DataFrame
     """The rows of every run that took part."""
+    notes: tuple[str, ...] = ()
+    """What was left out of the judgement, and why."""
 
 
 def verdicts(
@@ -60,7 +64,10 @@ def verdicts(
 
     ``rows``: one row a run; ``history``: one row an evaluation. The scale that speaks is the first of ``presets``
     that has ``min_seeds`` seeds of every arm, else the first that has every arm at all.
-    Raises ClaimError for a bad claim.
+    ``ours`` is the estimate of the one elementary test, or of several a list of ``{"label", "value", "interval"}``;
+    ``interval`` is that of the test that decides: the 90 % one, or for a refutation among several tests the wider one
+    that refutes (its level stands in the reason). ``reference``: one entry or a list, see ``references``; of the tests
+    that may speak at the scale judged. Raises ClaimError for a bad claim.
     """
     tables = {p: Runs(paper, p, rows, history) for p in presets}
     return [_verdict(paper, claim, tables) for claim in load_claims(paper)]
@@ -68,12 +75,13 @@ def verdicts(
 
 def outcome_of(result: Result, strength: Strength) -> str:
     """The table in the module's docstring."""
-    if result.finding == "holds":
+    short = [leaf for leaf in result.leaves if leaf.finding != "holds"]
+    if not short:
         return "reproduced"
-    if result.finding == "fails":
-        sized = all(leaf.finding != "fails" or leaf.direction for leaf in result.leaves)
-        return "direction-only" if strength == "direction" and sized and result.direction else "not-reproduced"
-    return "direction-only" if result.direction else "inconclusive"
+    failed = [leaf for leaf in short if leaf.finding == "fails"]
+    if failed and (strength == "full" or not all(leaf.direction is True for leaf in failed)):
+        return "not-reproduced"
+    return "direction-only" if all(leaf.direction is True for leaf in short) else "inconclusive"
 
 
 def judge(paper: Paper, claim: Claim, runs: Runs) -> Judged:
@@ -89,17 +97,35 @@ def judge(paper: Paper, claim: Claim, runs: Runs) -> Judged:
     needed = [arm for case in cases for arm in case.needs]
     if absent := runs.missing(needed):
         raise MissingRuns(f"no run of {', '.join(absent)} at {runs.preset}")
-    tests = sum(max(1, len(c.arms) - 1) if c.test.rule == "monotone" else 1 for c in cases)
-    found = [_apply(claim, case, runs, case.test.margin_at(preset), ALPHA / tests, tests) for case in cases]
-    return Judged(runs.preset, rules.all_of(found), runs.used(needed))
+    lost = [_at_chance(claim, case, runs) for case in cases]
+    steps = [rules.judged_steps(flags) for flags in lost]
+    tests = max(1, sum(len(s) if c.test.rule == "monotone" else 1 for c, s in zip(cases, steps, strict=True)))
+    found = [_apply(claim, case, runs, case.test.margin_at(preset), ALPHA / tests) for case in cases]
+    notes = [_censored(c, s, x) for c, s, x in zip(cases, steps, lost, strict=True) if len(s) < len(x) - 1]
+    return Judged(runs.preset, rules.all_of(found), runs.used(needed), tuple(notes))
 
 
-def _apply(claim: Claim, case: Elementary, runs: Runs, margin: float, refute: float, tests: int) -> Result:
+def _censored(case: Elementary, judged: list[int], lost: list[bool]) -> str:
+    names = [arm for arm, at in zip(case.arms, lost, strict=True) if at]
+    text = f"{len(judged)} of {len(lost) - 1} steps judged; {', '.join(names)} {'is' if len(names) == 1 else 'are'}"
+    return f"{text} at chance level, above which nothing can rise"
+
+
+def _at_chance(claim: Claim, case: Elementary, runs: Runs) -> list[bool]:
+    """For each arm of a ``monotone`` sequence whether it stands at chance level; empty for other rules."""
+    if case.test.rule != "monotone":
+        return []
+    return [runs.at_chance(arm, case.test.metric or claim.metric) for arm in case.arms]
+
+
+def _apply(claim: Claim, case: Elementary, runs: Runs, margin: float, refute: float) -> Result:
     test, metric = case.test, case.test.metric or claim.metric
     if test.rule == "monotone":
         groups = [runs.values(arm, metric).to_numpy() for arm in case.arms]
-        found = rules.monotone(groups, margin, ALPHA * (len(groups) - 1) / tests)
-        names = [f"{b} − {a}" for a, b in pairwise(case.arms)]
+        lost = _at_chance(claim, case, runs)
+        judged = rules.judged_steps(lost)
+        found = rules.monotone(groups, margin, refute * max(1, len(judged)), lost)
+        names = [f"{case.arms[i + 1]} − {case.arms[i]}" for i in judged] or [case.label]
         return rules.all_of([replace(r, label=name) for r, name in zip(found.leaves, names, strict=True)])
     if test.rule == "within":
         printed = printed_for(claim, case)
@@ -109,6 +135,7 @@ def _apply(claim: Claim, case: Elementary, runs: Runs, margin: float, refute: fl
         found = rules.within(
             ours, printed.mean, margin, sd=printed.sd, n=printed.n, digits=printed.digits, refute=refute
         )
+        return replace(found, label=f"{case.label} − printed")
     elif test.rule in ("equivalent", "greater"):
         distance = bool(case.a[0].against) and not case.b
         d = runs.contrast(case, metric)
@@ -161,6 +188,7 @@ def _verdict(paper: Paper, claim: Claim, tables: dict[str, Runs]) -> dict[str, A
 
 def _speak(paper: Paper, claim: Claim, judged: Judged, base: dict[str, Any]) -> dict[str, Any]:
     r, preset, used = judged.result, judged.preset, judged.used
+    acts_as = "reduced" if preset == "smoke" else preset
     enough = r.n >= claim.min_seeds
     if preset == "smoke":
         outcome, lead = "inconclusive", "smoke shows that the plumbing works and nothing else: "
@@ -173,19 +201,19 @@ def _speak(paper: Paper, claim: Claim, judged: Judged, base: dict[str, Any]) -> 
     undecided = outcome in ("inconclusive", "direction-only") and (r.finding == "inconclusive" or not enough)
     if undecided and preset != "smoke":
         reason += _more(r, claim.min_seeds)
-    if diverged := int((used["status"] == "diverged").sum()):
-        reason += f"; {diverged} of {len(used)} runs diverged and count at chance level"
+    reason += "".join(f"; {note}" for note in (*judged.notes, *_lost(used)))
     if preset != "smoke":
         past = posthoc(paper.folder, paper.folder / "claims.toml", claim.id, _revisions(used))
         if past.posthoc:
             reason = f"post hoc: {reason}"
         elif past.posthoc is None:
             reason += f"; cannot tell whether the claim precedes its runs ({past.note})"
-    kept = [t for t in claim.test if t.speaks_at("reduced" if preset == "smoke" else preset)]
-    margins = list(dict.fromkeys(t.margin_at("reduced" if preset == "smoke" else preset) for t in kept))
+    kept = [t for t in claim.test if t.speaks_at(acts_as)]
+    margins = list(dict.fromkeys(t.margin_at(acts_as) for t in kept))
+    ours = [{"label": x.label, "value": _round(x.estimate), "interval": _bounds(x)} for x in r.leaves]
     return _record(
-        base, outcome=outcome, scale=preset, n=r.n, ours=_one_or_many([_round(x.estimate) for x in r.leaves]),
-        interval=None if r.interval is None else [_round(v) for v in r.interval],
+        base, outcome=outcome, scale=preset, n=r.n, ours=ours if len(ours) > 1 else ours[0]["value"],
+        interval=_bounds(r), reference=_one_or_many(references(paper, claim, acts_as)),
         rule=" + ".join(dict.fromkeys(t.rule for t in kept)), margin=_one_or_many(margins),
         runs=sorted(map(str, used["run_id"])), reason=reason + ".",
     )  # fmt: skip
@@ -207,12 +235,33 @@ def _exact(paper: Paper, claim: Claim, base: dict[str, Any]) -> dict[str, Any]:
 
 
 def _finding(r: Result) -> str:
+    """The part that decides, with its numbers, and its place among the others."""
+    if not math.isfinite(r.estimate):
+        return f"{r.label}: {r.reason}"
     text = f"{r.label}: {_signed(r.estimate)}"
     if r.interval is not None:
         text += f" [{_signed(r.interval[0])}, {_signed(r.interval[1])}]"
-    others = len(r.leaves)
-    place = {"holds": "the closest call", "fails": "the worst", "inconclusive": "the one in doubt"}[r.finding]
-    return f"{text}, {r.reason}" + (f" ({place} of {others} tests)" if others > 1 else "")
+    tests, open_ = len(r.leaves), [x.label for x in r.leaves if x.finding == "inconclusive"]
+    place = {"holds": f"the closest call of {tests} tests", "fails": f"the worst of {tests} tests"}.get(r.finding)
+    if place is None and len(open_) == 1:
+        place = f"in doubt: {r.label}, one of {tests} tests"
+    elif place is None:
+        place = f"{len(open_)} of {tests} tests in doubt, worst: {r.label}"
+    if r.finding == "fails" and r.level > 1 - 2 * ALPHA:
+        place += f"; the interval is the {100 * r.level:.3g} % one, at which one of several tests is refuted"
+    return f"{text}, {r.reason}" + (f" ({place})" if tests > 1 else "")
+
+
+def _lost(used: pd.DataFrame) -> list[str]:
+    """How many runs diverged, and how many finished without having learnt anything."""
+    diverged = used["status"] == "diverged"
+    found = [f"{diverged.sum()} of {len(used)} runs diverged and count at chance level"] if diverged.any() else []
+    if {CHANCE, "data.name"} <= set(used):
+        rest = used[~diverged]
+        errors = pd.to_numeric(rest[CHANCE], errors="coerce")
+        ended = sum(at_chance(error, data) for error, data in zip(errors, rest["data.name"], strict=True))
+        found += [f"{ended} of {len(used)} runs finished at chance level"] if ended else []
+    return found
 
 
 def _more(r: Result, min_seeds: int) -> str:
@@ -248,6 +297,10 @@ def _record(base: dict[str, Any], **found: Any) -> dict[str, Any]:
 
 def _one_or_many(values: list[Any]) -> Any:
     return None if not values else values[0] if len(values) == 1 else values
+
+
+def _bounds(r: Result) -> list[float | int | None] | None:
+    return None if r.interval is None else [_round(v) for v in r.interval]
 
 
 def _round(value: float) -> float | int | None:

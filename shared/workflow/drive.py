@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from shared.spec import PRESETS, Execution, SpecError
+from shared.spec import PRESETS, Execution, RunSpec, SpecError
 from shared.workflow import gpu, screen, sources
 from shared.workflow.forecast import Rates
 from shared.workflow.launch import PROFILES, Stopped, launch
@@ -18,6 +18,8 @@ from shared.workflow.suite import EngineError, Suite, cores, results_dir
 
 PACK_MINUTES = {"local": 6.0, "slurm": 60.0}
 SLURM_JOBS = 100
+MICRO_BATCH = 256
+"""224-pixel images a GPU takes in one forward pass, unless --micro-batch says otherwise."""
 
 
 def execution(
@@ -78,8 +80,9 @@ def make_plan(
     """
     paper, results = suite.paper(key), results_dir()
     tasks = choose(paper, preset, results, **chosen)
-    rates = Rates(results, images_per_s)
+    rates = Rates(results, images_per_s, run_as.accelerator)
     todo = [t.spec for t in tasks if not t.done]
+    run_as = _fitting(todo, run_as)
     if profile == "local":
         missing = sources.missing(todo)
         if missing and must_train and len(missing) == len({s.data.name for s in todo}):
@@ -87,8 +90,9 @@ def make_plan(
         for problem in missing.values():
             tell(str(problem), style="red", markup=False)
         at_hand = [s for s in todo if s.data.name not in missing]
-        # smoke is over before a calibration would be
-        if preset != "smoke" and run_as.world_size == 1 and any(rates.get(s) is None for s in at_hand):
+        # Smoke is over before a calibration would be; on a GPU it would take one from the jobs that have it.
+        measurable = preset != "smoke" and run_as.world_size == 1 and run_as.accelerator == "cpu"
+        if measurable and any(rates.get(s) is None for s in at_hand):
             _single_threaded(run_as.threads)
             rates.calibrate(at_hand, run_as, lambda s, e: suite.training().calibrate(s, e, paper), tell)
     tasks = forecast(tasks, rates, run_as)
@@ -101,6 +105,20 @@ def make_plan(
     width = jobs if profile == "local" else 1
     plan.packs = pack(plan.todo, width, limit, single=run_as.world_size > 1 or blind)
     return plan
+
+
+def _fitting(specs: list[RunSpec], run_as: Execution) -> Execution:
+    """The execution with a micro-batch where images are large; EngineError names the arms that it cannot split."""
+    if run_as.micro_batch is None and run_as.accelerator == "gpu" and any(s.data.augment == "imagenet" for s in specs):
+        run_as = run_as.model_copy(update={"micro_batch": MICRO_BATCH})
+    if run_as.world_size > 1:
+        few = {s.arm for s in specs if s.batch_size // (s.bn_batch or 1) < run_as.world_size}
+        if few:
+            raise EngineError(
+                f"{run_as.world_size} devices are more than the chunks of {', '.join(sorted(few))} (batch_size / "
+                "bn_batch); run these arms on fewer with --arm, and the others with --arm as well"
+            )
+    return run_as
 
 
 def _slots(run_as: Execution, per_gpu: int) -> int:

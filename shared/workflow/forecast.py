@@ -45,19 +45,20 @@ def samples(spec: RunSpec) -> int | None:
     return spec.epochs * (known[0] // spec.batch_size) * spec.batch_size if known and spec.epochs else None
 
 
-def key(spec: RunSpec, world_size: int = 1) -> str:
-    """Runs with the same key have the same throughput."""
+def key(spec: RunSpec, world_size: int = 1, accelerator: str = "cpu") -> str:
+    """Runs with the same key have the same throughput on one machine."""
     flat = flatten(spec)
     wanted = ("data.name", "data.augment", "batch_size", "bn_batch", "precision")
     parts = {k: v for k, v in flat.items() if k in wanted or k.startswith("model.")}
-    return json.dumps({**parts, "world_size": world_size}, sort_keys=True)
+    return json.dumps({**parts, "world_size": world_size, "accelerator": accelerator}, sort_keys=True)
 
 
 class Rates:
     """Images per second by ``key``."""
 
-    def __init__(self, results: Path, given: float | None = None):
+    def __init__(self, results: Path, given: float | None = None, accelerator: str = "cpu"):
         """``given`` is the user's own figure; it overrides every measurement."""
+        self.accelerator = accelerator
         self.file = results / "runs" / "throughput.json"
         self.given = given
         self.measured = _of_finished_runs(results / "runs")
@@ -65,7 +66,7 @@ class Rates:
         self.calibrated: dict[str, float] = _read(self.file).get(self.host, {})
 
     def get(self, spec: RunSpec, world_size: int = 1) -> float | None:
-        k = key(spec, world_size)
+        k = key(spec, world_size, self.accelerator)
         return self.given or self.measured.get(k) or self.calibrated.get(k)
 
     def calibrate(
@@ -76,7 +77,8 @@ class Rates:
         tell: Callable[[str], Any] = lambda _: None,
     ) -> None:
         """Measure each throughput that is not known yet, once, and keep it in ``runs/throughput.json``."""
-        missing = {key(s, execution.world_size): s for s in specs if self.get(s, execution.world_size) is None}
+        world, kind = execution.world_size, self.accelerator
+        missing = {key(s, world, kind): s for s in specs if self.get(s, world) is None}
         for number, (k, spec) in enumerate(missing.items(), 1):
             tell(f"measuring throughput {number}/{len(missing)}: {spec.model.name}, batch {spec.batch_size}")
             self.calibrated[k] = float(measure(spec, execution))
@@ -105,15 +107,16 @@ def _of_finished_runs(runs: Path) -> dict[str, float]:
             continue
         world = execution.get("devices", 1) * execution.get("nodes", 1)
         try:
-            rates.setdefault(_key_of_json(spec, world), []).append(float(facts["images_per_s"]))
+            kind = "gpu" if execution.get("accelerator") == "gpu" else "cpu"
+            rates.setdefault(_key_of_json(spec, world, kind), []).append(float(facts["images_per_s"]))
         except (KeyError, TypeError, ValueError):
             continue  # a record of an older spec says nothing about this one
     return {k: statistics.median(v) for k, v in rates.items()}
 
 
-def _key_of_json(spec: dict[str, Any], world: int) -> str:
+def _key_of_json(spec: dict[str, Any], world: int, accelerator: str) -> str:
     fields = {k: spec[k] for k in RunSpec.model_fields if k in spec}
-    return key(RunSpec.model_validate_json(json.dumps(fields)), world)
+    return key(RunSpec.model_validate_json(json.dumps(fields)), world, accelerator)
 
 
 def _read(path: Path) -> dict[str, Any]:

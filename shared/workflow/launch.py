@@ -137,7 +137,7 @@ def _failure(plan: Plan, task: Task, folder: Path) -> Failure:
     number = next(p.index for p in plan.packs if any(t.spec.run_id == run_id for t in p.tasks))
     log = folder / "logs" / f"pack-{number}.log"
     if (home / ERROR).exists():
-        why = (home / ERROR).read_text().partition("\n")[0]
+        why = (home / ERROR).read_text().partition("\n")[0] or "no space left on the disk to say why; free some"
     elif (home / ATTEMPT).exists():
         why = "its process was killed (out of memory, or from outside)"
     else:

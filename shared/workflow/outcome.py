@@ -14,12 +14,19 @@ from shared.workflow.suite import REPO, Suite
 Tables = tuple[pd.DataFrame, pd.DataFrame]
 
 
-def collated(paper: Paper, results: Path) -> Tables:
-    """Read the run folders into the snapshot and return what it then holds. Runs that nothing declares are left out."""
+def collated(paper: Paper, results: Path, wandb: str | None = None) -> Tables:
+    """Read the run folders, or the W&B project ``wandb``, into the snapshot and return what it then holds.
+
+    Runs that nothing declares are left out. The snapshot is the cache of the project: what it has is not fetched.
+    """
     from shared.runs import snapshot, table
 
     declared = {i for preset in PRESETS for i in paper.runs(preset)}
-    rows, history = table.collate(results, paper.key, runs=declared)
+    if wandb:
+        known = set(stored(paper, results)[0]["run_id"])
+        rows, history = table.collate_api(wandb, paper.key, skip=known)
+    else:
+        rows, history = table.collate(results, paper.key, runs=declared)
     return snapshot.save(rows, history, results, paper.key, keep=declared)
 
 
@@ -39,16 +46,20 @@ def verdict_rows(paper: Paper, results: Path, tables: Tables | None = None) -> l
     return verdicts(paper, rows, history, presets=("smoke",) if only_smoke else real)
 
 
-def refresh(suite: Suite, keys: list[str], results: Path, *, collate: bool = True) -> list[Path]:
-    """Tables of the papers ``keys`` (from their run folders, or with ``collate=False`` as committed), then the report
-    over every paper, then the generated blocks; returns the files to look at.
+def refresh(
+    suite: Suite, keys: list[str], results: Path, *, collate: bool = True, wandb: str | None = None
+) -> list[Path]:
+    """Tables of the papers ``keys`` (from their run folders, from the W&B project ``wandb``, or with
+    ``collate=False`` as committed), then the report over every paper, then the generated blocks.
+
+    Returns the files to look at.
 
     The blocks are written only for the repository's own results, so a smoke run leaves them alone.
     """
     from shared.report.build import build_report
 
     papers = suite.papers
-    data = {k: collated(p, results) if collate and k in keys else stored(p, results) for k, p in papers.items()}
+    data = {k: collated(p, results, wandb) if collate and k in keys else stored(p, results) for k, p in papers.items()}
     judged = {k: verdict_rows(p, results, data[k]) for k, p in papers.items()}
     report = build_report(papers.values(), data, judged, results / "report")
     written = [report.markdown, report.html, report.pdf]

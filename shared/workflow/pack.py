@@ -7,6 +7,7 @@ import os
 import signal
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ def _train(suite: Suite, spec: RunSpec, execution: Execution, results: Path) -> 
     leader = int(os.environ.get("SLURM_PROCID", os.environ.get("LOCAL_RANK", 0))) == 0
     if leader:
         attempt.touch()
-    print(f"{time.strftime('%H:%M:%S')} {spec.run_id}", flush=True)
+    _say(f"{spec.run_id}")
     training = suite.training()
     try:
         status = training.run(spec, execution, results, suite.paper(spec.paper))
@@ -74,9 +75,10 @@ def _train(suite: Suite, spec: RunSpec, execution: Execution, results: Path) -> 
         return None
     except Exception as problem:
         if leader:
-            error.write_text(f"{_one_line(problem)}\n\n{traceback.format_exc()}")
+            with suppress(OSError):  # the disk may be full; the reason then stands in the log, if that can be written
+                error.write_text(f"{_one_line(problem)}\n\n{traceback.format_exc()}")
             attempt.unlink(missing_ok=True)
-        print(f"{time.strftime('%H:%M:%S')} {spec.run_id} failed: {_one_line(problem)}", flush=True)
+        _say(f"{spec.run_id} failed: {_one_line(problem)}")
         return False
     except BaseException:  # Ctrl-C: not the run's fault
         if leader:
@@ -85,8 +87,13 @@ def _train(suite: Suite, spec: RunSpec, execution: Execution, results: Path) -> 
     if leader:
         attempt.unlink(missing_ok=True)
         error.unlink(missing_ok=True)
-    print(f"{time.strftime('%H:%M:%S')} {spec.run_id} {status}", flush=True)
+    _say(f"{spec.run_id} {status}")
     return True
+
+
+def _say(text: str) -> None:
+    with suppress(OSError):  # a log on a full disk must not cost the run
+        print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
 
 
 def _locked(folder: Path) -> bool:

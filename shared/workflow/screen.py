@@ -13,6 +13,7 @@ from rich.table import Table
 from shared.workflow.forecast import clock
 from shared.workflow.launch import Failure
 from shared.workflow.plan import Plan, costs
+from shared.workflow.suite import fraction, run_dir
 
 LINE_EVERY_S = 60.0
 """Without a terminal: a line of progress this often."""
@@ -45,11 +46,14 @@ class Watch:
         tasks = plan.todo
         self.cost = {t.spec.run_id: c for t, c in zip(tasks, costs(tasks), strict=True)}
         self.total = sum(self.cost.values())
+        self.home = {t.spec.run_id: run_dir(plan.results, t.spec) for t in tasks}
         self.forecast = plan.seconds
         self.start = time.monotonic()
 
     def share(self, done: set[str]) -> float:
-        return sum(self.cost[i] for i in done) / self.total if self.total else 1.0
+        if not self.total:
+            return 1.0
+        return sum(c * (1 if i in done else fraction(self.home[i])) for i, c in self.cost.items()) / self.total
 
     def eta(self, done: set[str], elapsed: float | None = None) -> float | None:
         """Seconds to go: the forecast at first, our own speed more and more as runs finish."""

@@ -12,8 +12,9 @@ from shared.paper import Paper
 from shared.spec import RunSpec, SpecError
 
 REPO = Path(__file__).resolve().parents[2]
-ATTEMPT, ERROR = ".attempt", "error.txt"
-"""Files of a run folder: present while a process trains the run (and after one that was killed); why it failed."""
+ATTEMPT, ERROR, PROGRESS = ".attempt", "error.txt", ".progress"
+"""Files of a run folder: there while a process trains the run (and after one that was killed); why it failed; how far
+it is, from 0 to 1."""
 
 
 class EngineError(RuntimeError):
@@ -52,6 +53,14 @@ def run_dir(results: Path, spec: RunSpec) -> Path:
 def is_done(results: Path, spec: RunSpec) -> bool:
     """``done.json`` is written last and atomically, so its presence is enough."""
     return (run_dir(results, spec) / "done.json").exists()
+
+
+def fraction(home: Path) -> float:
+    """How far an unfinished run is, 0 to 1, as its training last wrote it down."""
+    try:
+        return min(1.0, float((home / PROGRESS).read_text()))
+    except (OSError, ValueError):
+        return 0.0
 
 
 def cores() -> int:

@@ -10,9 +10,9 @@ import sys
 import pandas as pd
 import pytest
 
-from shared.report import claims
+from shared.report import build, claims
 from shared.report.build import build_report, command, short_name, sources
-from shared.report.data import ReportError
+from shared.report.data import ReportError, Source
 
 
 @pytest.fixture(scope="module")
@@ -116,10 +116,40 @@ def test_a_bad_verdict_is_named(change, message, verdicts):
         claims.check([{k: v for k, v in verdict.items() if v is not None}])
 
 
-def test_several_tests_of_a_claim_show_as_a_list_with_the_deciding_interval():
-    assert claims.interval([0.5, -1.25], [-1.5, -1.0]) == "0.50, −1.25; decisive test [−1.50, −1.00]"
-    assert claims.interval(None, None) == "–"
-    assert claims.value([{"label": "kn-8k − kn-256", "mean": 0.14}], "; ") == "kn-8k − kn-256: 0.14"
+def test_several_tests_of_a_claim_stand_one_a_line_each_with_its_interval(paper, runs, verdicts, tmp_path):
+    several = [{"label": "kn-64 − kn-32", "value": 0.5, "interval": [0.25, None]}, {"label": "other", "value": -1.25}]
+    assert claims.ours({"ours": several}) == "kn-64 − kn-32: 0.50 [0.25, ∞]\nother: −1.25"
+    assert claims.ours({"ours": None, "interval": None}) == claims.ours({}) == claims.ours({"ours": []}) == "–"
+    assert claims.ours({"ours": -0.001, "interval": [-0.2, 0.1]}) == "0.00 [−0.20, 0.10]"
+    made = build_report([paper], {"goyal": runs}, {"goyal": [{**verdicts[0], "ours": several}]}, tmp_path)
+    assert "kn-64 − kn-32: 0.50 \\[0.25, ∞\\]<br>other: −1.25 |" in made.markdown.read_text()
+    assert "kn-64 − kn-32: 0.50 [0.25, ∞]<br>other: −1.25</td>" in made.html.read_text()
+    assert "\ue000" not in made.html.read_text()
+
+
+@pytest.mark.parametrize(
+    ("reference", "text"),
+    [
+        ({"label": "kn-8k − kn-256", "mean": 0.14, "sd": None, "tag": "D"}, "kn-8k − kn-256: 0.14 (D)"),
+        ({"label": "kn-256", "mean": 23.6, "sd": 0.12, "n": 5, "tag": "V2", "digits": 2}, "kn-256: 23.60 ± 0.12 (V2)"),
+        ({"mean": 0.256, "tag": "D"}, "0.256 (D)"),
+        ([{"label": "a", "mean": -0.5}, {"label": "b", "mean": 20.0}], "a: −0.5\nb: 20"),
+        (0.14, "0.14"),
+        (None, "–"),
+        ([], "–"),
+    ],
+)
+def test_the_papers_numbers_keep_their_digits_and_bear_their_tag(reference, text):
+    assert claims.printed(reference) == text
+
+
+def test_the_report_translates_batches_into_the_papers(report, paper, make_runs, tmp_path):
+    here, there = paper.roles("reduced"), paper.roles("paper")
+    text = report.markdown.read_text()
+    assert f"Here batch {here['base']} stands for {there['base']}, {here['large']} for {there['large']} (k = " in text
+    assert f"where the paper has 32), {here['twice']} for {there['twice']}." in text
+    own = Source.select(paper, "paper", *make_runs("paper", seeds=1))
+    assert "stands for" not in build._about(own)
 
 
 def test_the_report_imports_no_torch():

@@ -64,6 +64,30 @@ def test_figure_3_has_a_panel_for_each_batch_but_the_base(source, paper):
     assert all([line.color for line in p.lines] == ["base", "large"] for p in panes)
 
 
+def test_figure_3_leaves_out_the_batch_that_the_paper_leaves_out(paper, make_runs):
+    panes = plot(BY_KEY["fig3"], Source.select(paper, "paper", *make_runs("paper", seeds=1))).panes
+    assert [p.title for p in panes] == [f"kn={b}" for b in paper.roles("paper")["grid"] if b not in ("64", "256")]
+
+
+def test_a_point_out_of_reach_stands_at_the_edge_with_its_value(paper, runs):
+    rows, last = runs[0].copy(), paper.roles("reduced")["grid"][-1]
+    rows.loc[rows["arm"] == f"kn-{last}", SCORE] = 61.25
+    drawn = plot(BY_KEY["fig1"], Source.select(paper, "reduced", rows, runs[1]))
+    ax = figures.draw(drawn).axes[0]
+    base = rows[rows["arm"] == f"kn-{paper.roles('reduced')['base']}"][SCORE].mean()
+    assert base + 19 < ax.get_ylim()[1] < base + 22
+    assert [t.get_text() for t in ax.texts] == ["61.2"]
+    shown = [t for t in interactive.spec(drawn)["data"] if t["mode"] == "markers+text"]
+    assert [t["text"] for t in shown] == [["61.2"]]
+    assert drawn.table().set_index("arm").loc[f"kn-{last}", "mean"] == 61.25
+
+
+def test_nothing_is_cut_while_every_point_is_within_reach(source):
+    drawn = plot(BY_KEY["fig1"], source)
+    assert [pane.cap for pane in drawn.panes] == [None, None]
+    assert not figures.draw(drawn).axes[0].texts
+
+
 def test_a_diverged_seed_stands_at_chance_from_where_it_stopped(source, runs):
     rows, history = runs
     lost = rows[rows["status"] == "diverged"].iloc[0]

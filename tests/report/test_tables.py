@@ -25,10 +25,10 @@ def test_table_1_sets_ours_beside_the_papers(source, paper, runs):
     rows = {r[0]: r for r in grid.rows}
     large = paper.roles("reduced")["large"]
     values = runs[0][runs[0]["arm"] == f"kn-{large}-no-warmup"]["val/error_last5_median"]
-    assert rows["no warm-up"][1] == large
-    assert rows["no warm-up"][3] == f"{values.mean():.2f} ± {values.std(ddof=1):.2f} (5)"
-    assert rows["no warm-up"][4:] == ("8k", "3.2", "24.84 ± 0.37 (5)")
-    assert rows["no warm-up, twice the batch"][4:] == ("–", "–", "–")
+    assert rows["no warm-up"][1:4] == (str(int(large) // 32), "32", large)
+    assert rows["no warm-up"][5] == f"{values.mean():.2f} ± {values.std(ddof=1):.2f} (5)"
+    assert rows["no warm-up"][6:] == ("256", "32", "8k", "3.2", "24.84 ± 0.37 (5)")
+    assert rows["no warm-up, twice the batch"][6:] == ("–", "–", "–", "–", "–")
     saved = pd.read_csv(io.StringIO(grid.csv())).set_index("run")
     assert saved.loc["no warm-up", "ours_mean"] == pytest.approx(values.mean(), rel=1e-9)
     assert saved.loc["baseline", "paper_mean"] == 23.6
@@ -39,6 +39,17 @@ def test_every_printed_number_of_the_papers_tables_is_found(source):
     for key, rows in {"table1": 4, "table2a": 8, "table2b": 4, "table2c": 2}.items():
         grid = tables.of_paper(BY_KEY[key], source)
         assert sum(row[-1] != "–" for row in grid.rows) == rows, key
+
+
+def test_table_2b_shows_gamma_of_ours_and_of_the_paper(source):
+    rows = tables.of_paper(BY_KEY["table2b"], source).rows
+    assert [(r[3], r[7]) for r in rows] == [("1", "1"), ("0", "0")] * 2
+
+
+def test_derived_numbers_keep_their_digits_and_say_where_they_come_from(source):
+    grid = tables.of_paper(BY_KEY["fig7"], source)
+    assert grid.rows[0] == ("256", "0.1", "0.232 (D)", "§5.5, derived: 29 hours for 90 epochs")
+    assert [r[3] for r in tables.of_paper(BY_KEY["fig6"], source).rows] == ["25.83", "26.09"]
 
 
 def test_arms_outside_a_preset_and_tables_not_run_show_the_papers_numbers(source):
@@ -72,6 +83,18 @@ def test_tuning_marks_the_lowest_rate_of_a_batch(source):
     best = min(tuned, key=lambda r: float(r[4].split(" ")[0]))
     assert [r for r in tuned if r[5]] == [best]
     assert {r[0] for r in grid.rows} == {"tune", "pilot"}
+
+
+def test_the_choice_is_generated_from_the_tuning_and_pilot_runs(source, paper):
+    text, roles = tables.choice(source), paper.roles("reduced")
+    lowest = next(r for r in tables.tuning(source).rows if r[5])
+    assert f"at batch {roles['base']}: η = {lowest[3]} (" in text
+    assert f"chosen for the judged runs: η = {short(source.specs['kn-32'].lr)}." in text
+    means = {s: source.summary(f"pilot-kn-{s}").mean for s in roles["grid"]}
+    assert f", {roles['twice']}: +{means[roles['twice']] - means[roles['base']]:.2f}, " in text
+    assert text.endswith(f"chosen as the last good batch: {roles['large']}.")
+    assert tables.choice(Source(paper, "reduced", pd.DataFrame(), pd.DataFrame())) == ""
+    assert tables.choice(Source(paper, "paper", pd.DataFrame(), pd.DataFrame())) == ""
 
 
 def test_cost_counts_every_run_once(source, paper):
@@ -138,6 +161,8 @@ def test_the_card_has_every_block_and_heading(paper, runs, verdicts):
     headings = [line[3:] for line in card.read_text().splitlines() if line.startswith("## ")]
     assert headings == ["Claim in one line", "Run it", "What you should see", "Figure and table map",
                         "Known differences", "Implementation details", "Errata", "Cost"]  # fmt: skip
+    assert made["notes"].count("\n- ") == len(paper.notes) - 1
+    assert paper.errata[0] in made["errata"]
     assert "| G3 |" in made["expected"]
     assert "not-reproduced" in made["expected"]
 

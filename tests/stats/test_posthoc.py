@@ -86,6 +86,26 @@ def test_an_uncommitted_edit_is_post_hoc(repo):
     assert ask(repo, "B", head).posthoc is False
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "counts"),
+    [
+        ('where = "Table 1"', 'where = "Table 1, left \\"half\\""', False),
+        ('no_numbers = "made up"', 'no_numbers = "invented" # by us', False),
+        ("[[claim.test]]", "# a remark\n\n[[claim.test]]", False),
+        ("says = ", 'says = "No." # says = ', True),
+        ('a = "b-2-cold"', 'a = "b-2-cool"', True),
+        ("margin = 0.1", "margin = 0.2 # where", True),
+        ('no_numbers = "made up"', 'numbers = { "b-2" = { mean = 1.0, tag = "V" } }', True),
+    ],
+)
+def test_only_what_is_claimed_and_how_it_is_judged_counts_as_an_edit(repo, old, new, counts):
+    before = commit(repo, TEXT)
+    (repo / "claims.toml").write_text(TEXT.replace(old, new, 1))
+    assert ask(repo, "A", before).posthoc is counts
+    commit(repo, TEXT.replace(old, new, 1))
+    assert ask(repo, "A", before).posthoc is counts
+
+
 def test_where_git_cannot_tell_it_says_so(repo, tmp_path_factory):
     before = commit(repo, TEXT)
     commit(repo, TEXT.replace("margin = 0.1", "margin = 0.2"))

@@ -85,6 +85,30 @@ def test_monotone_with_all_steps_flat_rarely_fails():
     assert rates(lambda z: rules.monotone(list(z)), 4, 5)["fails"] <= LIMIT
 
 
+def test_steps_that_start_at_chance_are_not_judged():
+    groups = [[10.0, 10.2, 9.8], [40.0, 41.0, 39.0], [90.0, 90.1, 89.9], [85.0, 85.1, 84.9]]
+    assert rules.monotone(groups).finding == "fails"
+    found = rules.monotone(groups, at_chance=(False, False, True, False))
+    assert (found.finding, len(found.leaves), found.direction) == ("holds", 2, True)
+    none = rules.monotone(groups[2:], at_chance=(True, False))
+    assert (none.finding, none.direction, none.interval, none.n) == ("inconclusive", None, None, 3)
+
+
+def test_steps_from_chance_take_no_share_of_the_level():
+    fall = [[1.0, 1.3, 0.7], [0.3, 0.6, 0.0]]
+    chance = [[90.0, 90.0, 90.1], [90.0, 90.1, 90.0]]
+    assert rules.monotone(fall).finding == "fails"
+    assert rules.monotone([fall[0], fall[1], *chance]).finding == "inconclusive"
+    assert rules.monotone([*chance, *fall], at_chance=(True, True, False, False)).finding == "fails"
+
+
+def test_a_refutation_among_several_shows_the_interval_that_decided():
+    found = rules.greater(difference([0.0, 0.1, 0.2], [5.0, 5.1, 5.2]), refute=0.01)
+    assert found.level == pytest.approx(0.98)
+    assert found.interval == pytest.approx(difference([0.0, 0.1, 0.2], [5.0, 5.1, 5.2]).interval(0.98))
+    assert rules.greater(difference([5.0, 5.1, 5.2], [0.0, 0.1, 0.2]), refute=0.01).level == pytest.approx(0.9)
+
+
 def test_monotone_tolerates_a_fall_of_the_negative_margin():
     groups = [[1.0, 1.1, 0.9], [0.9, 1.0, 0.8], [2.0, 2.1, 1.9]]
     assert rules.monotone(groups, margin=-1.0).finding == "holds"

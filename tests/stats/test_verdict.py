@@ -35,6 +35,10 @@ def one(lab, claims, rows, history=NONE, **options):
     return found
 
 
+def values(found) -> list[float]:
+    return [part["value"] for part in found["ours"]]
+
+
 @pytest.mark.parametrize(
     ("preset", "gap", "outcome"),
     [
@@ -73,7 +77,9 @@ def test_too_much_spread_is_inconclusive_and_says_how_many_seeds_would_decide(la
 def test_equivalence_of_several_arms_shows_the_worst_and_all_estimates(lab):
     good = one(lab, SAME, lab.rows({"b-1": 10, "b-2": 10.05, "b-4": 10.2}))
     assert (good["outcome"], good["n"]) == ("reproduced", 5)
-    assert good["ours"] == pytest.approx([0.05, 0.2])
+    assert values(good) == pytest.approx([0.05, 0.2])
+    assert [part["label"] for part in good["ours"]] == ["b-2 − b-1", "b-4 − b-1"]
+    assert good["ours"][1]["interval"] == good["interval"]
     assert sum(good["interval"]) / 2 == pytest.approx(0.2)
     assert "b-4 − b-1" in good["reason"]
     assert one(lab, SAME, lab.rows({"b-1": 10, "b-2": 10, "b-4": 12}))["outcome"] == "not-reproduced"
@@ -89,7 +95,7 @@ def test_some_tests_holding_and_none_failing_is_inconclusive(lab):
 
 def test_a_sequence_of_roles(lab):
     rising = one(lab, RISE, lab.rows({"b-4": 10, "b-8": 11, "b-16": 14}))
-    assert (rising["outcome"], rising["ours"]) == ("reproduced", pytest.approx([1, 3]))
+    assert (rising["outcome"], values(rising)) == ("reproduced", pytest.approx([1, 3]))
     assert one(lab, RISE, lab.rows({"b-4": 10, "b-8": 11, "b-16": 9}))["outcome"] == "not-reproduced"
 
 
@@ -165,7 +171,7 @@ def test_a_difference_of_differences(lab):
 def test_curves_that_overlap_and_curves_that_do_not(lab):
     rows = lab.rows({"b-1": 10, "b-2": 10, "b-4": 10})
     near = one(lab, OVERLAP, rows, lab.history(rows, {"b-2": 0.2, "b-4": -0.4}))
-    assert (near["outcome"], near["ours"]) == ("reproduced", pytest.approx([0.2, 0.4]))
+    assert (near["outcome"], values(near)) == ("reproduced", pytest.approx([0.2, 0.4]))
     far = one(lab, OVERLAP, rows, lab.history(rows, {"b-4": 3.0}))
     assert far["outcome"] == "not-reproduced"
     assert one(lab, OVERLAP, rows)["outcome"] == "not-run"
@@ -176,9 +182,9 @@ def test_only_the_stretch_asked_for_is_compared(lab):
     history = lab.history(rows, {})
     early = history["epoch"] < 2
     history.loc[early & history["run_id"].str.startswith("b-4"), "train/error"] += 40
-    assert one(lab, OVERLAP, rows, history)["ours"] == pytest.approx([0, 0])
+    assert values(one(lab, OVERLAP, rows, history)) == pytest.approx([0, 0])
     whole = OVERLAP.replace("over = [0.2, 1.0]", "over = [0.0, 1.0]")
-    assert one(lab, whole, rows, history)["ours"] == pytest.approx([0, 4])
+    assert values(one(lab, whole, rows, history)) == pytest.approx([0, 4])
 
 
 def test_the_curve_of_a_diverged_run_stays_at_chance(lab):
@@ -187,7 +193,7 @@ def test_the_curve_of_a_diverged_run_stays_at_chance(lab):
     history = history[~(history["run_id"].str.startswith("b-4") & (history["epoch"] > 3))]
     found = one(lab, OVERLAP, rows, history)
     assert found["outcome"] == "not-reproduced"
-    assert found["ours"][1] > 50
+    assert found["ours"][1]["value"] > 50
 
 
 def test_distances_of_curves_can_be_compared_seed_by_seed(lab):
@@ -213,7 +219,11 @@ def test_a_printed_number_is_judged_at_paper_scale_only(lab):
     means = {"b-1": 13, "b-2": 13, "b-4": 13}
     assert one(lab, text, lab.rows(means, "paper"))["outcome"] == "not-reproduced"
     assert one(lab, text, lab.rows(means, "reduced"))["outcome"] == "reproduced"
-    assert one(lab, text, lab.rows({k: 10 for k in means}, "paper"))["outcome"] == "reproduced"
+    paper = one(lab, text, lab.rows({k: 10 for k in means}, "paper"))
+    assert paper["outcome"] == "reproduced"
+    assert paper["ours"][-1]["label"] == "b-1 − printed"
+    assert (paper["reference"]["label"], paper["reference"]["mean"]) == ("b-1", 10.0)
+    assert one(lab, text, lab.rows(means, "reduced"))["reference"] is None, "of a test that does not speak there"
 
 
 def test_exponents_and_models_over_a_grid(lab):
@@ -268,7 +278,7 @@ def test_references_are_the_papers_numbers_for_the_same_contrast(lab):
     )
     text = HEAD.replace('no_numbers = "made up"', "") + numbers + SAME.removeprefix(HEAD)
     first, second = one(lab, text, NONE)["reference"]
-    assert (first["label"], first["mean"], first["tag"]) == ("b-2 − b-1", 0.1, "D")
+    assert (first["label"], first["mean"], first["digits"], first["tag"]) == ("b-2 − b-1", 0.1, 1, "D")
     assert second["mean"] == 0.3
     assert second["interval"][0] < 0.3 < second["interval"][1]
 

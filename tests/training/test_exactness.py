@@ -44,9 +44,19 @@ def _in_child(*args) -> int:
     return child.exitcode
 
 
-@pytest.mark.parametrize("die", ["step:10", "step:13", "epoch-end", "writing", "term:10"])
-def test_a_killed_run_resumes_to_the_same_bits(die, tmp_path):
-    made = runs.spec()
+@pytest.mark.parametrize(
+    ("die", "length"),
+    [
+        ("step:10", {}),
+        ("epoch-end", {}),
+        ("writing", {}),
+        ("term:10", {}),
+        ("step:10", {"epochs": None, "updates": 20, "eval_every": 5}),
+        ("step:8", {"epochs": None, "updates": 20, "eval_every": 5}),
+    ],
+)
+def test_a_killed_run_resumes_to_the_same_bits(die, length, tmp_path):
+    made = runs.spec(**length)
     assert _in_child(made, str(tmp_path / "whole")) == 0
     assert _in_child(made, str(tmp_path / "killed"), die) == (1 if die == "term:10" else -signal.SIGKILL)
     folder = training.run_dir(tmp_path / "killed", made)

@@ -1,0 +1,125 @@
+"""What a verdict says beside its outcome: chance level, which test is in doubt, and whose number stands beside ours."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from replications import PAPERS
+from shared.stats import rules
+from shared.stats.chance import at_chance
+from shared.stats.claims import load_claims
+from shared.stats.intervals import difference
+from shared.stats.reference import references
+from shared.stats.verdict import outcome_of, verdicts
+
+HEAD = """
+[[claim]]
+id = "X1"
+where = "Table 1"
+says = "Something."
+presets = { paper = "full", reduced = "direction" }
+no_numbers = "made up"
+"""
+RISE = HEAD + '[[claim.test]]\nrule = "monotone"\narms = ["b-{large}", "b-{bad}"]\n'
+SAME = HEAD + '[[claim.test]]\nrule = "equivalent"\na = "b-{good}"\nb = "b-{base}"\nmargin = 0.5\n'
+NONE = pd.DataFrame()
+
+
+def one(lab, claims, rows):
+    (found,) = verdicts(lab.paper(claims), rows, NONE)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("error", "data", "expected"),
+    [(89.0, "digits", True), (88.9, "digits", False), (95.0, "fashion-mnist", True), (90.0, "cifar100", False),
+     (98.9, "imagenet", True), (99.0, "folder:mine", False), (float("nan"), "digits", False)],
+)  # fmt: skip
+def test_chance_level_by_data_set(error, data, expected):
+    assert at_chance(error, data) is expected
+
+
+def test_a_step_from_chance_neither_fails_nor_blocks(lab):
+    lab.roles["bad"] = ("8", "16", "1")
+    found = one(lab, RISE, lab.rows({"b-4": 10, "b-8": 30, "b-16": 90, "b-1": 89.5}))
+    assert found["outcome"] == "reproduced"
+    assert [part["label"] for part in found["ours"]] == ["b-8 − b-4", "b-16 − b-8"]
+    assert "2 of 3 steps judged; b-16, b-1 are at chance level, above which nothing can rise" in found["reason"]
+    assert one(lab, RISE, lab.rows({"b-4": 30, "b-8": 10, "b-16": 90, "b-1": 90}))["outcome"] == "not-reproduced"
+
+
+def test_without_a_step_below_chance_the_claim_is_open(lab):
+    found = one(lab, RISE, lab.rows({"b-4": 90, "b-8": 90, "b-16": 60}))
+    assert (found["outcome"], found["ours"], found["interval"]) == ("inconclusive", None, None)
+    assert "0 of 2 steps judged" in found["reason"]
+
+
+def test_unknown_data_and_other_metrics_are_not_censored(lab):
+    rows = lab.rows({"b-4": 10, "b-8": 92, "b-16": 90})
+    assert one(lab, RISE, rows)["outcome"] == "reproduced"
+    assert one(lab, RISE, rows.assign(**{"data.name": "folder:mine"}))["outcome"] == "not-reproduced"
+    speed = RISE.replace("no_numbers", 'metric = "images_per_s"\nno_numbers')
+    assert one(lab, speed, rows.assign(images_per_s=rows["val/error"]))["outcome"] == "not-reproduced"
+
+
+def test_runs_that_finished_at_chance_are_counted_beside_diverged_ones(lab):
+    found = one(lab, RISE, lab.rows({"b-4": 10, "b-8": 90, "b-16": 90}, sd=0.1, diverged=("b-16",)))
+    assert "5 of 15 runs diverged and count at chance level; 5 of 15 runs finished at chance level" in found["reason"]
+    assert "chance" not in one(lab, RISE, lab.rows({"b-4": 10, "b-8": 20, "b-16": 40}))["reason"]
+
+
+def test_an_open_test_without_a_sign_keeps_the_claim_open():
+    base = [0.0, 0.1, 0.2]
+    small = rules.greater(difference([1.0, 1.1, 1.2], base), 1.0)
+    refuted = rules.greater(difference([0.3, 0.4, 0.5], base), 2.0)
+    same = rules.equivalent(difference([0.5, 0.6, 0.7], base), 0.5)
+    worse = rules.greater(difference([0.0, 0.1, 0.2], base), 0.0)
+    close = rules.equivalent(difference(base, base), 1.0)
+    apart = rules.equivalent(difference([5.0, 5.1, 5.2], base), 1.0)
+    for parts, reduced, paper in (
+        ([small, close], "direction-only", "direction-only"),
+        ([small, same], "inconclusive", "inconclusive"),
+        ([small, worse], "inconclusive", "inconclusive"),
+        ([refuted, close], "direction-only", "not-reproduced"),
+        ([refuted, same], "inconclusive", "not-reproduced"),
+        ([small, apart], "not-reproduced", "not-reproduced"),
+        ([same], "inconclusive", "inconclusive"),
+        ([close], "reproduced", "reproduced"),
+    ):
+        whole = rules.all_of(parts)
+        assert (outcome_of(whole, "direction"), outcome_of(whole, "full")) == (reduced, paper)
+
+
+def test_the_reason_counts_the_tests_in_doubt(lab):
+    single = one(lab, SAME, lab.rows({"b-1": 0, "b-2": 0, "b-4": 0.5}))
+    assert "(in doubt: b-4 − b-1, one of 2 tests)" in single["reason"]
+    both = one(lab, SAME, lab.rows({"b-1": 0, "b-2": 0.4, "b-4": 0.5}))
+    assert "(2 of 2 tests in doubt, worst: b-4 − b-1)" in both["reason"]
+
+
+def test_a_refutation_among_several_names_its_level(lab):
+    rows = lab.rows({"b-1": 10, "b-2": 10, "b-4": 12})
+    found = one(lab, SAME, rows)
+    errors = rows.groupby("arm")["val/error"].apply(list)
+    assert found["interval"] == pytest.approx(difference(errors["b-4"], errors["b-1"]).interval(0.95), abs=1e-6)
+    assert "the interval is the 95 % one" in found["reason"]
+
+
+def test_a_number_stated_with_a_test_is_not_taken_for_our_contrast(lab):
+    text = HEAD + '[[claim.test]]\nrule = "greater"\na = "b-2-cold"\nb = "b-2"\n'
+    text += 'reference = { mean = 2.1, digits = 1, tag = "V2" }\n'
+    stated = one(lab, text, NONE)["reference"]
+    assert stated == {
+        "label": "as the paper states it", "mean": 2.1, "sd": None, "n": None, "digits": 1, "tag": "V2",
+        "interval": None,
+    }  # fmt: skip
+    named = one(lab, text.replace('tag = "V2"', 'tag = "V2", label = "cold − b-1"'), NONE)["reference"]
+    assert (named["label"], named["tag"]) == ("cold − b-1", "V2")
+
+
+def test_goyals_stated_deficits_keep_their_own_label():
+    paper = PAPERS["goyal"]
+    (claim,) = (c for c in load_claims(paper) if c.id == "G4")
+    found = [(r["label"], r["mean"], r["tag"]) for r in references(paper, claim, "reduced")]
+    assert found == [("as the paper states it", 2.1, "V2"), ("as the paper states it", 0.9, "D")]
