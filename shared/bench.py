@@ -141,7 +141,7 @@ def collate_seconds(paper: Paper, runs: int) -> dict[str, float]:
     return {"first_s": took[0], "cached_s": took[1]}
 
 
-def ratios(paper: Paper, rounds: int = 5) -> list[dict[str, Any]]:
+def ratios(paper: Paper, rounds: int = 4) -> list[dict[str, Any]]:
     """Every measured ratio with its bound: ``{name, ours, other, ratio, bound, unit}``."""
     torch.set_num_threads(1)
     net, mlp = resnet(paper), small_mlp(paper)

@@ -26,10 +26,11 @@ PAPER = Paper(
         "takes 0.1 from earlier work.",
         "The reduced preset's 'last good batch' is read off pilot runs on that split, with seeds that the judged runs "
         "do not use; the paper reads 8k off the curve it reports.",
-        "`LARGE` and `BASE_LR`, the reduced preset's last good batch and base rate, were chosen on held-out pilots, so G1, "
-        "the first test of G2 and the base half of G6 confirm that choice on new seeds and test data rather than test the paper independently.",
-        "In the ledger a batch of the grid is compared with the paper's batch of the same ratio to the base, an ablation "
-        "with the paper's arm in the same role: at the base, at the last good batch or at twice that.",
+        "`LARGE` and `BASE_LR`, the reduced preset's last good batch and base rate, were chosen on held-out pilots, so "
+        "G1, the first test of G2 and the base half of G6 confirm that choice on new seeds and test data rather than "
+        "test the paper independently.",
+        "In the ledger a batch of the grid is compared with the paper's batch of the same ratio to the base, an "
+        "ablation with the paper's arm in the same role: at the base, at the last good batch or at twice that.",
         "At k = 4 the √k rate equals half the linear one: `kn-…-sqrt-lr` and `kn-…-lr-x0.5` differ only in the rate at "
         "which the warm-up starts; a G8 result here says nothing about √32.",
         "An epoch drops the images left over after its last full batch; the paper does not say what it does.",
@@ -39,7 +40,8 @@ PAPER = Paper(
         "practice (decayed; 1e-5).",
         "No colour jitter or PCA lighting: the paper does not mention them.",
         "Validation on ImageNet takes a single centre crop; the paper does not say which crop it uses.",
-        "Figure 1's point at batch 64 and most of Figure 6 are plotted without a printed number; they are left out here.",
+        "Figure 1's point at batch 64 and most of Figure 6 are plotted without a printed number; they are left out "
+        "here.",
     ),
     errata=(
         "Table 2a's caption prints 23.68 as the best error at batch 256; the table and the rest of the paper say 23.60 "

@@ -36,7 +36,7 @@ FIGURES = (
         key="fig1",
         where="Figure 1",
         title="Validation error against minibatch size",
-        caption="Linear scaling with gradual warm-up and a fixed number of epochs. In the paper: flat up to 8k, then a rise.",
+        caption="Linear scaling, gradual warm-up, a fixed number of epochs. In the paper: flat up to 8k, then a rise.",
         arms="kn-{grid}",
         sweep="batch-size",
         reference="fig1.csv",
@@ -64,7 +64,8 @@ FIGURES = (
         key="fig3",
         where="Figure 3",
         title="Training error of every minibatch size against the small batch",
-        caption="In the paper: up to 8k curves that coincide after the warm-up, not only at their ends; beyond it a gap all the way.",
+        caption="In the paper: up to 8k curves that coincide after the warm-up, not only at their ends; beyond it a "
+        "gap all the way.",
         panels=(_against_base("kn={kn}", "kn-{grid}"),),
         omit=("kn-64",),
         sweep="batch-size",
@@ -74,9 +75,9 @@ FIGURES = (
         key="fig4",
         where="Figure 4",
         title="Training and validation error of the small and the large batch",
-        caption="In the paper: both pairs match in the end; early on, validation at 8k varies more, which the paper puts down "
-        "to running batch-norm averages that are updated less often. The panel with statistics recomputed before each "
-        "evaluation is ours.",
+        caption="In the paper: both pairs match in the end; early on, validation at 8k varies more, which the paper "
+        "puts down to running batch-norm averages that are updated less often. The panel with statistics recomputed "
+        "before each evaluation is ours.",
         panels=(
             Panel(
                 "training (dashed) and validation",

@@ -90,12 +90,15 @@ class Recorder(pl.Callback):
     def _with_precise_bn(self, trainer: pl.Trainer, pl_module: Any) -> float:
         """Percent error with batch-norm statistics averaged over training images (Goyal §5.1, Fig 4)."""
         data = trainer.datamodule
-        device = pl_module.device
+
+        def ready(images: torch.Tensor) -> torch.Tensor:
+            return trainer.precision_plugin.convert_input(images.to(pl_module.device))
+
         seen = data.train_batches_for_statistics(pl_module.spec.precise_bn, batch=1024)
-        with trainer.precision_plugin.forward_context(), precise_bn(pl_module.net, (x.to(device) for x, _ in seen)):
+        with trainer.precision_plugin.forward_context(), precise_bn(pl_module.net, (ready(x) for x, _ in seen)):
             pl_module.net.eval()
             for images, labels in data.val_dataloader():
-                pl_module.validation_step((images.to(device), labels.to(device)), 0)
+                pl_module.validation_step((ready(images), labels.to(pl_module.device)), 0)
         return pl_module.take("val")[1]
 
     def _write(self, row: dict[str, float]) -> None:

@@ -16,6 +16,7 @@ from shared.report.data import Source, batch_number
 from shared.report.grid import Column, Grid
 from shared.report.plots import Plot, plot
 from shared.spec import PRESETS
+from shared.stats.chance import at_chance
 
 TITLE = "Large-batch replications: report"
 ROLES = ("base", "large", "twice")
@@ -173,11 +174,21 @@ def _about(source: Source) -> str:
     text = f"{done} of {every} declared runs are finished."
     if lost := int((source.rows["status"] == "diverged").sum()):
         text += f" Diverged, and counted at chance level: {lost}."
+    if stuck := _stuck(source.rows):
+        text += f" Finished at chance level: {stuck}."
     if source.left_out:
         text += f" Rows of this scale left out because no current declaration names them: {source.left_out}."
     if gaps := source.missing(source.expected):
         text += f" Arms without a run: {', '.join(f'`{a}`' for a in gaps)}."
     return " ".join(filter(None, (text, _stands_for(source))))
+
+
+def _stuck(rows: pd.DataFrame) -> int:
+    """Finished runs that learnt nothing; none are known where error or data set was not recorded."""
+    if not {"val/error", "data.name"} <= set(rows.columns):
+        return 0
+    ended = rows[rows["status"] == "finished"]
+    return sum(map(at_chance, ended["val/error"], ended["data.name"]))
 
 
 def _stands_for(source: Source) -> str:

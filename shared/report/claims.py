@@ -12,14 +12,15 @@ from shared.report.grid import Column, Grid, number
 OUTCOMES: Mapping[str, str] = {
     "reproduced": "The rule written down for the claim holds at the claim's own strength.",
     "direction-only": "The sign is established, the size or another part of the claim is not.",
-    "not-reproduced": "The rule fails: the interval lies wholly on the other side of the margin. Of k tests each is held "
-    "to 5 %/k for failing, so that chance refutes the claim no more often than with one.",
+    "not-reproduced": "The rule fails: the interval lies wholly on the other side of the margin. Of k tests each is "
+    "held to 5 %/k for failing, so that chance refutes the claim no more often than with one.",
     "inconclusive": "The interval straddles the margin, or there are too few seeds; of k tests one may miss its margin "
     "and yet not fail at 5 %/k. The reason says what would decide.",
     "not-run": "No finished runs at a scale that may speak about the claim.",
 }
 SCALES: Mapping[str, str] = {
-    "paper": "As published: only here can a printed number be refuted. Exact checks of equations count here and train nothing.",
+    "paper": "As published: only here can a printed number be refuted. Exact checks of equations count here and train "
+    "nothing.",
     "reduced": "Real but smaller data and net, on two CPU cores. Speaks of directions, orders and exponents.",
     "smoke": "Seconds of training on toy data. Shows that the plumbing works and nothing else.",
 }
@@ -51,8 +52,8 @@ def evidence(verdicts: Sequence[Verdict], key: str) -> Grid:
 
     Several tests of a claim, or several numbers of the paper, stand one below the other.
     """
-    columns = (Column("claim", 9), Column("ours [interval]", 25), Column("paper", 23), Column("n", 4, "right"),
-               Column("rule, margin", 13), Column("reason", 26))  # fmt: skip
+    columns = (Column("claim", 9), Column("ours [interval]", 28), Column("paper", 21), Column("n", 4, "right"),
+               Column("rule, margin", 13), Column("reason", 25))  # fmt: skip
     rows = tuple((str(v["claim"]), ours(v), printed(v.get("reference")), value(v.get("n")), rule(v),
                   number(v.get("reason"))) for v in verdicts)  # fmt: skip
     return Grid(f"{key}-evidence", "The numbers behind the outcomes", columns, rows)

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pandas as pd
 
-
 BREAK = "<br>"
 """How a markdown cell holds several lines."""
 

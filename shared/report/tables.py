@@ -45,9 +45,8 @@ def of_paper(table: Table, source: Source) -> Grid:
 def _settings(spec, table: Table) -> list[str]:
     if spec is None:
         return ["–"] * len(table.fields)
-    values = [(field(spec) if callable(field) else getattr(spec, field)) for field, _ in table.fields]
-    return [batch_label(v) if field == "batch_size" else _short(v)
-            for v, (field, _) in zip(values, table.fields, strict=True)]  # fmt: skip
+    return [batch_label(spec.batch_size) if field == "batch_size" else
+            _short(field(spec) if callable(field) else getattr(spec, field)) for field, _ in table.fields]  # fmt: skip
 
 
 def _short(value: object) -> str:
@@ -103,7 +102,8 @@ def _reference_only(table: Table, source: Source) -> Grid:
         mark = " (D)" if set(part["tag"]) == {"D"} else ""
         rows.append((*texts, *(score(printed[m]) + mark for m in metrics), *part["source"].iloc[: len(told)]))
     names = {"batch_size": "kn", "lr": "η", SCORE: table.unit}
-    columns = tuple(Column(names.get(c, c.replace("_", " ")), 10 if c in fields else 24, "right")
+    widths = {c: 10 if pd.api.types.is_numeric_dtype(frame[c]) else 16 for c in fields}
+    columns = tuple(Column(names.get(c, c.replace("_", " ")), widths.get(c, 24), "right")
                     for c in [*fields, *metrics])  # fmt: skip
     columns += tuple(Column("from", 40) for _ in told)
     return Grid(key, title, columns, tuple(rows), frame)

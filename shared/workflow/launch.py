@@ -95,7 +95,8 @@ def launch(
 def environment() -> dict[str, str]:
     """Ours, with the repository importable from the jobs' own working directory."""
     path = [str(REPO), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(path), "PYTHONUNBUFFERED": "1"}
+    mine = {k: v for k, v in os.environ.items() if k != "WANDB_SERVICE"}  # jobs have a W&B service of their own
+    return {**mine, "PYTHONPATH": os.pathsep.join(path), "PYTHONUNBUFFERED": "1"}
 
 
 def stop(child: subprocess.Popen, profile: str) -> None:

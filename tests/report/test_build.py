@@ -74,7 +74,8 @@ def test_missing_arms_are_stated(paper, tmp_path, runs, verdicts, make_runs):
     assert "Not run: `kn-32`, `kn-64`." in text
     assert "no finished runs of `kn-32`, `kn-32-lr-x2`. Run `make replicate-goyal`" in text
     assert not list((tmp_path / "figures").glob("*-fig5.*"))
-    assert [r for r in section(text, "Table 1: Warm-up strategies (reduced scale)") if "not run" in r]
+    warmups = section(text, "Table 1: Warm-up strategies, with k workers of n images (reduced scale)")
+    assert [row for row in warmups if "not run" in row]
 
 
 def test_a_paper_without_rows_says_so_and_how_to_make_them(paper, tmp_path, runs):
@@ -116,15 +117,24 @@ def test_a_bad_verdict_is_named(change, message, verdicts):
         claims.check([{k: v for k, v in verdict.items() if v is not None}])
 
 
-def test_several_tests_of_a_claim_stand_one_a_line_each_with_its_interval(paper, runs, verdicts, tmp_path):
+def test_several_tests_of_a_claim_stand_one_a_line_each_with_its_interval(paper, verdicts, tmp_path):
     several = [{"label": "kn-64 − kn-32", "value": 0.5, "interval": [0.25, None]}, {"label": "other", "value": -1.25}]
     assert claims.ours({"ours": several}) == "kn-64 − kn-32: 0.50 [0.25, ∞]\nother: −1.25"
     assert claims.ours({"ours": None, "interval": None}) == claims.ours({}) == claims.ours({"ours": []}) == "–"
     assert claims.ours({"ours": -0.001, "interval": [-0.2, 0.1]}) == "0.00 [−0.20, 0.10]"
-    made = build_report([paper], {"goyal": runs}, {"goyal": [{**verdicts[0], "ours": several}]}, tmp_path)
+    made = build_report([paper], {}, {"goyal": [{**verdicts[0], "ours": several}]}, tmp_path)
     assert "kn-64 − kn-32: 0.50 \\[0.25, ∞\\]<br>other: −1.25 |" in made.markdown.read_text()
     assert "kn-64 − kn-32: 0.50 [0.25, ∞]<br>other: −1.25</td>" in made.html.read_text()
     assert "\ue000" not in made.html.read_text()
+
+
+def test_finished_runs_at_chance_level_are_counted_beside_the_diverged_ones(paper, runs):
+    rows = runs[0].copy()
+    assert "Finished at chance level" not in build._about(Source.select(paper, "reduced", *runs))
+    rows.loc[rows["arm"] == "kn-2k", "val/error"] = 89.4
+    rows.loc[rows["arm"] == "kn-1k", "val/error"] = 88.9
+    text = build._about(Source.select(paper, "reduced", rows, runs[1]))
+    assert "Diverged, and counted at chance level: 1. Finished at chance level: 5." in text
 
 
 @pytest.mark.parametrize(

@@ -56,8 +56,12 @@ def fit(made: RunSpec, execution: Execution, out: Path) -> dict[str, torch.Tenso
 
 
 def train(made: RunSpec, folder: str, die: str = "", every_s: float = 0.0) -> None:
-    """``training.run`` that may kill itself, as ``kill -9`` would: ``step:N``, ``epoch-end``, ``writing``; ``term:N`` asks nicely."""
+    """``training.run`` that may kill itself, as ``kill -9`` would: ``step:N``, ``epoch-end`` or ``writing``.
+
+    ``term:N`` asks nicely, with SIGTERM.
+    """
     os.environ |= {"WANDB_MODE": "offline", "WANDB_ERROR_REPORTING": "false"}
+    os.environ.pop("WANDB_SERVICE", None)  # a process of its own, not a guest of the W&B service of the tests
     save = Checkpoints.save
 
     def save_then_die(self, trainer):

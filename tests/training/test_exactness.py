@@ -78,8 +78,9 @@ def test_a_damaged_checkpoint_costs_only_the_work_since_the_one_before(tmp_path)
     folder = training.run_dir(tmp_path / "killed", made)
     last = folder / "checkpoints" / "last.ckpt"
     last.write_bytes(last.read_bytes()[:1000])
-    assert _in_child(made, str(tmp_path / "killed")) == 0
+    assert _in_child(made, str(tmp_path / "killed"), "step:12") == -signal.SIGKILL
     assert (folder / "checkpoints" / "last.corrupt").exists()
+    assert _in_child(made, str(tmp_path / "killed")) == 0
     whole = torch.load(training.run_dir(tmp_path / "whole", made) / "weights.pt")
     resumed = torch.load(folder / "weights.pt")
     assert all(torch.equal(whole[k], resumed[k]) for k in whole)

@@ -79,8 +79,9 @@ def test_a_multi_node_run_has_lightnings_layout(submitted):
     assert not {"--ntasks", "--ntasks-per-gpu"} & set(asked[0])
     steps = calls(fake / "srun.log")
     assert len(steps) == 1
-    assert steps[0][:4] == ["--nodes=4", "--ntasks=32", "--ntasks-per-node=8", "--cpus-per-task=6"]
-    assert steps[0][5:8] == ["-m", "toy", "pack"]
+    layout = ["--nodes=4", "--ntasks=32", "--ntasks-per-node=8", "--cpus-per-task=6"]
+    assert steps[0][:5] == ["--kill-on-bad-exit=1", *layout]
+    assert steps[0][6:9] == ["-m", "toy", "pack"]
     assert len(list(results.glob("runs/toy/reduced/*/done.json"))) == 1
 
 
