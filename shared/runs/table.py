@@ -43,7 +43,7 @@ def collate(
 def collate_api(
     path: str, paper_key: str, preset: str | None = None, skip: Collection[str] = ()
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The same tables from online runs of the project ``path`` (``entity/project``), without the run_ids in ``skip``."""
+    """The same tables from online runs of the project ``path`` (``entity/project``), without those in ``skip``."""
     rows, frames, problems = [], [], []
     for record in api.fetch(path, paper_key, preset, skip=skip):
         if problem := _unfit(record):

@@ -16,7 +16,8 @@ from shared.spec import Execution, override
 
 def test_a_run_over_two_processes_from_the_command_line_is_the_run_of_one(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
-    spec = override(next(s for s in PAPER.runs("smoke").values() if s.arm == "kn-128"), ["precision=64-true"])
+    declared = next(s for s in PAPER.runs("smoke").values() if s.arm == "kn-128")
+    spec = override(declared, ["precision=64-true"])
     command = [sys.executable, "-m", "replications", "run", "goyal", "--preset", "smoke", "--arm", "kn-128",
                "--seeds", "1", "--devices", "2", "--accelerator", "cpu", "--set", "precision=64-true", "--no-report"]  # fmt: skip
     environment = os.environ | {"RESULTS_DIR": str(tmp_path / "two")}
