@@ -18,8 +18,9 @@ def test_a_run_over_two_processes_from_the_command_line_is_the_run_of_one(tmp_pa
     monkeypatch.setenv("WANDB_MODE", "offline")
     declared = next(s for s in PAPER.runs("smoke").values() if s.arm == "kn-128")
     spec = override(declared, ["precision=64-true"])
-    command = [sys.executable, "-m", "replications", "run", "goyal", "--preset", "smoke", "--arm", "kn-128",
-               "--seeds", "1", "--devices", "2", "--accelerator", "cpu", "--set", "precision=64-true", "--no-report"]  # fmt: skip
+    words = "run goyal --preset smoke --arm kn-128 --seeds 1 --set precision=64-true"
+    command = [sys.executable, "-m", "replications", *words.split()]
+    command += ["--devices", "2", "--accelerator", "cpu", "--no-report"]
     environment = os.environ | {"RESULTS_DIR": str(tmp_path / "two")}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stdout + done.stderr
