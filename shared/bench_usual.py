@@ -6,6 +6,7 @@ A torchvision data set with a transform per sample, a DataLoader with a worker, 
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from typing import Any
@@ -21,6 +22,8 @@ from torchvision.transforms import v2
 from shared.datamodules import load
 from shared.models import build
 from shared.spec import RunSpec
+
+logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
 
 
 class Pictures(Dataset):
@@ -79,7 +82,7 @@ def time_usual(spec: RunSpec, workers: int) -> float:
         ]
     )
     count = spec.data.train_size or len(arrays.train_y)
-    pictures = Pictures(arrays.train_x[:count, 0], torch.as_tensor(arrays.train_y[:count]).long(), transform)
+    pictures = Pictures(arrays.train_x[:count, 0], torch.tensor(arrays.train_y[:count], dtype=torch.long), transform)
     loader = DataLoader(pictures, spec.batch_size, shuffle=True, num_workers=workers, drop_last=True)
     net = build(spec.model, 10, (1, size, size), None)
     for name, module in list(net.named_modules()):

@@ -31,6 +31,13 @@ class ClassifierModule(pl.LightningModule):
         self.sums = {"train": torch.zeros(3, dtype=torch.float64), "val": torch.zeros(3, dtype=torch.float64)}
         """Per split: summed loss, wrong predictions, samples since the last row of the record."""
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Lightning notes the hook it calls some forty times a step; nn.Module's own way is slow for plain values.
+        if name == "_current_fx_name":
+            self.__dict__[name] = value
+        else:
+            super().__setattr__(name, value)
+
     def rate(self, update: int) -> float:
         """Learning rate of update number ``update`` (from 0)."""
         return self.spec.lr

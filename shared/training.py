@@ -10,7 +10,7 @@ import os
 import shutil
 import time
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import pytorch_lightning as pl
 import torch
 from filelock import FileLock, Timeout
 from pytorch_lightning.plugins.environments import ClusterEnvironment, LightningEnvironment, SLURMEnvironment
+from pytorch_lightning.profilers import PassThroughProfiler
 
 from shared.callbacks import Checkpoints, DivergenceStop, Recorder
 from shared.datamodules import make_datamodule
@@ -132,10 +133,20 @@ def trainer_for(
         logger=logger,
         default_root_dir=folder,
         enable_checkpointing=False,
+        profiler=_NoProfiler(),
         enable_model_summary=False,
         enable_progress_bar=execution.progress,
         **length,
     )
+
+
+class _NoProfiler(PassThroughProfiler):
+    """Lightning wraps every hook in ``profile``: one shared empty context is cheaper than a new one each time."""
+
+    _nothing = nullcontext()
+
+    def profile(self, action_name: str) -> Any:
+        return self._nothing
 
 
 def _environment(execution: Execution) -> list[ClusterEnvironment]:

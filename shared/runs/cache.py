@@ -19,7 +19,7 @@ import pandas as pd
 from shared.runs.frames import history_frames, join_histories
 
 log = logging.getLogger(__name__)
-_VERSION = "1"
+_VERSION = "2"
 """Bumped when what is read from a run, or how it is typed, changes."""
 
 

@@ -18,10 +18,11 @@ def row_of(record: RunRecord) -> dict[str, Any]:
     """One row of a record: the identity, the config, the summary metrics.
 
     Lists become JSON text. A planned count that the summary reports as reached (``updates``) is kept as
-    ``config.updates``; the summary's own ``trainer/global_step`` repeats ``updates`` and is left out.
+    ``config.updates``; the summary's own ``trainer/global_step`` repeats ``updates`` and is left out. A metric never
+    hides a field of the spec: ``lr`` is the reference rate, and the last one used stands in the history.
     """
     config = {f"config.{k}" if k in INTEGERS else k: _cell(v) for k, v in record.config.items()}
-    summary = {k: _cell(v) for k, v in record.summary.items() if k != STEP}
+    summary = {k: _cell(v) for k, v in record.summary.items() if k != STEP and k not in config}
     return config | summary | {"run_id": record.run_id}
 
 

@@ -30,7 +30,7 @@ def test_the_last_good_batch_is_within_half_a_point_of_the_base_and_so_is_every_
     errors = rows[rows.sweep == "pilot"].groupby("batch_size")[METRIC].mean()
     assert set(errors.index) == set(SETUPS["reduced"].grid)
     near = errors <= errors[SETUPS["reduced"].base] + 0.5
-    assert max(b for b in errors.index if near[:b].all()) == LARGE
+    assert max(b for b in errors.index if near.loc[:b].all()) == LARGE
 
 
 def test_nothing_was_chosen_on_a_judged_run(rows):

@@ -10,7 +10,9 @@ import pandas as pd
 import pytest
 
 from shared.runs import table
+from shared.runs.frames import row_of
 from shared.runs.read import wandb_files
+from shared.runs.schema import RunRecord
 from tests.runs import toy
 
 
@@ -139,3 +141,9 @@ def test_a_folder_that_cannot_be_written_is_still_collated(results, monkeypatch)
     monkeypatch.setattr(os, "replace", refuse)
     assert len(table.collate(results, "toy")[0]) == 3
     assert [p.name for p in (results / "runs" / "toy" / "smoke").iterdir() if "collated" in p.name] == []
+
+
+def test_a_metric_never_hides_a_field_of_the_spec():
+    record = RunRecord("r", {"lr": 0.4, "updates": 30}, {"lr": 0.0004, "updates": 29}, pd.DataFrame(), True, None)
+    row = row_of(record)
+    assert (row["lr"], row["config.updates"], row["updates"]) == (0.4, 30, 29)
