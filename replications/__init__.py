@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from replications.goyal import PAPER as GOYAL
+from replications.keskar import PAPER as KESKAR
 from shared.paper import Paper
 
-PAPERS: dict[str, Paper] = {paper.key: paper for paper in (GOYAL,)}
+PAPERS: dict[str, Paper] = {paper.key: paper for paper in (KESKAR, GOYAL)}

@@ -52,7 +52,7 @@ def time_fit(spec: RunSpec, paper: Paper, log: Callable[[dict], None] | None = N
     clock = _Clock()
     with tempfile.TemporaryDirectory() as folder:
         callbacks = [DivergenceStop(), Recorder(log or (lambda row: None)), Checkpoints(Path(folder), 30.0), clock]
-        trainer = trainer_for(spec, ONE, data, callbacks, False, Path(folder))
+        trainer = trainer_for(spec, ONE, data, callbacks, Path(folder))
         trainer.fit(module, datamodule=data)
     return clock.images / clock.seconds
 

@@ -197,7 +197,7 @@ def make_app(suite: Suite) -> typer.Typer:
         """Fetch and verify the data sets that a preset needs, and say where each was found."""
         from shared.workflow import sources
 
-        specs = [s for p in _papers(suite, paper) for s in p.runs(preset).values()]
+        specs = [s for p in _papers(suite, paper) for s in p.planned(preset).values()]
         for line in sources.ready(specs):
             out.print(line, markup=False)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -79,6 +80,19 @@ class ClassifierModule(pl.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return make_optimizer(self.net, self.spec.optimizer, self.spec.lr)
+
+    # What a paper may add to the record, and when training ends early
+
+    def finished(self, rows: list[dict[str, float]]) -> bool:
+        """Whether training is to stop before its declared length, given the rows of the record so far."""
+        return False
+
+    def summarise(self, rows: list[dict[str, float]]) -> dict[str, float]:
+        """What the run's summary says besides the usual end values."""
+        return {}
+
+    def inherit(self, folders: list[Path]) -> None:
+        """Take over weights from the finished runs of ``spec.parents``, in their order."""
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         lr = self.rate(self.trainer.global_step)

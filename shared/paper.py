@@ -45,6 +45,8 @@ class Paper:
     notes: tuple[str, ...] = ()
     """Deviations that no diff of specs can show, one sentence each."""
     errata: tuple[str, ...] = field(default=())
+    own_scale: tuple[str, ...] = ()
+    """Sweeps of the paper preset that two cores can bear as they are: commands for ``reduced`` include them."""
 
     def dotted(self, name: str) -> Any:
         """``replications.<key>.<name>``, imported now (``module`` needs torch, ``figures`` and ``checks`` do not)."""
@@ -61,10 +63,16 @@ class Paper:
         """
         return {s.run_id: s for sw in self.select(preset, sweep) for s in _first_seeds(sw.specs, seeds)}
 
-    def select(self, preset: str, sweep: str | None = None) -> tuple[Sweep, ...]:
+    def planned(self, preset: str, seeds: int | None = None, sweep: str | None = None) -> dict[str, RunSpec]:
+        """``runs`` of what a command for the preset works through: with ``reduced`` also ``own_scale``."""
+        return {s.run_id: s for sw in self.select(preset, sweep, True) for s in _first_seeds(sw.specs, seeds)}
+
+    def select(self, preset: str, sweep: str | None = None, own_scale: bool = False) -> tuple[Sweep, ...]:
         if preset not in PRESETS:
             raise SpecError(f"unknown preset {preset!r}; there are: {', '.join(PRESETS)}")
         sweeps = self.sweeps(preset)
+        if own_scale and preset == "reduced":
+            sweeps = (*(s for s in self.sweeps("paper") if s.name in self.own_scale), *sweeps)
         if sweep is None:
             return sweeps
         found = tuple(s for s in sweeps if s.name == sweep)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
@@ -23,6 +23,9 @@ class SpecError(ValueError):
 
 class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    late: ClassVar[frozenset[str]] = frozenset()
+    """Fields added after the first runs: at their default they do not enter the hash, so old runs keep their names."""
 
 
 class ModelSpec(Frozen):
@@ -40,7 +43,11 @@ class DataSpec(Frozen):
     """Images trained on: a fixed subset, the same for every seed; None means all that are not held out."""
     holdout: int = 0
     """Images taken from the *training* set to evaluate on instead of the test set (0: the test set)."""
-    augment: Literal["none", "crop-flip", "flip", "imagenet"] = "none"
+    augment: Literal["none", "crop-flip", "flip", "flip-rotate-shift", "imagenet"] = "none"
+    pixels: Literal["standardised", "unit"] = "standardised"
+    """Zero mean and unit deviation per channel of the training set, or plain x/255."""
+
+    late = frozenset({"pixels"})
 
 
 class OptimizerSpec(Frozen):
@@ -51,6 +58,10 @@ class OptimizerSpec(Frozen):
     """Learning rate outside the buffer (Goyal eq. 9), inside (eq. 10), or inside with momentum correction."""
     weight_decay: float = 0.0
     decay_skip: tuple[Literal["bn", "bias"], ...] = ()
+    fused: bool = False
+    """One kernel for all tensors: faster on small nets; its rounding differs, hence it is part of the identity."""
+
+    late = frozenset({"fused"})
 
 
 class RunSpec(Frozen):
@@ -82,10 +93,18 @@ class RunSpec(Frozen):
     precision: Literal["32-true", "bf16-mixed", "64-true"] = "32-true"
     precise_bn: int = 0
     """Training images whose batch statistics are averaged before an extra evaluation (0: none)."""
+    task: str = "train"
+    """``train``, or a measurement without training: a key of ``TASKS`` in the paper's module."""
+    parents: tuple[str, ...] = ()
+    """Run ids of the same preset that must be done first, because this run starts from their weights."""
+
+    late = frozenset({"task", "parents"})
 
     @model_validator(mode="after")
     def _consistent(self):
-        if (self.epochs is None) == (self.updates is None):
+        if self.task != "train" and (self.epochs or self.updates):
+            raise ValueError(f"task {self.task} trains nothing: give neither epochs nor updates")
+        if self.task == "train" and (self.epochs is None) == (self.updates is None):
             raise ValueError("give exactly one of epochs and updates")
         for name in ("batch_size", "eval_every", "epochs", "updates", "bn_batch"):
             value = getattr(self, name)
@@ -96,6 +115,10 @@ class RunSpec(Frozen):
         if self.bn_batch and self.batch_size > self.bn_batch and self.batch_size % self.bn_batch:
             raise ValueError(f"bn_batch={self.bn_batch} does not divide batch_size={self.batch_size}")
         return self
+
+    def extra_samples(self, train_size: int) -> float:
+        """Work besides training and evaluation, in samples of training; for forecasts alone."""
+        return 0.0
 
     @property
     def run_id(self) -> str:
@@ -131,8 +154,20 @@ AnySpec = TypeVar("AnySpec", bound=RunSpec)
 
 
 def canonical(spec: BaseModel) -> str:
-    """The JSON text that identifies a spec: sorted keys, no spaces, shortest exact floats."""
-    return json.dumps(spec.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    """The JSON text that identifies a spec: sorted keys, no spaces, shortest exact floats, late fields when set."""
+    return json.dumps(_identity(spec), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _identity(spec: BaseModel) -> dict[str, Any]:
+    tree = spec.model_dump(mode="json")
+    late = {name for kind in type(spec).__mro__ for name in getattr(kind, "late", ())}
+    for name, field in type(spec).model_fields.items():
+        value = getattr(spec, name)
+        if isinstance(value, BaseModel):
+            tree[name] = _identity(value)
+        if name in late and value == field.default:
+            del tree[name]
+    return tree
 
 
 def flatten(spec: BaseModel) -> dict[str, Any]:
@@ -148,7 +183,7 @@ def flatten(spec: BaseModel) -> dict[str, Any]:
     return dict(walk("", spec.model_dump(mode="json")))
 
 
-def diff(theirs: BaseModel, ours: BaseModel, ignore: tuple[str, ...] = ("preset", "seed", "arm")):
+def diff(theirs: BaseModel, ours: BaseModel, ignore: tuple[str, ...] = ("preset", "seed", "arm", "parents")):
     """``{field: (theirs, ours)}`` wherever two specs differ: the raw material of the deviation ledger."""
     a, b = flatten(theirs), flatten(ours)
     keys = [*a, *(k for k in b if k not in a)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import io
 import json
 import logging
 import os
@@ -21,8 +20,10 @@ from pytorch_lightning.plugins.environments import ClusterEnvironment, Lightning
 from pytorch_lightning.profilers import PassThroughProfiler
 
 from shared.callbacks import Checkpoints, DivergenceStop, Recorder
+from shared.callbacks.snapshots import save_weights
 from shared.datamodules import make_datamodule
 from shared.datamodules.order import accumulation
+from shared.files import write_atomically
 from shared.models import build, set_deferred
 from shared.models.ghost import ghost_layers
 from shared.module import ClassifierModule
@@ -51,6 +52,7 @@ def run(spec: RunSpec, execution: Execution, results_dir: Path, paper: Paper, *,
     Raises RunLocked when another process has it (with ``wait``, blocks until that one is through), RunFailed when it
     cannot go on. Ranks other than 0 neither lock nor log.
     """
+    parents = [_parent(i, spec, execution, results_dir, paper, wait) for i in spec.parents]
     folder = run_dir(Path(results_dir), spec)
     folder.mkdir(parents=True, exist_ok=True)
     done = folder / "done.json"
@@ -62,7 +64,8 @@ def run(spec: RunSpec, execution: Execution, results_dir: Path, paper: Paper, *,
             if _rank_zero():
                 write_atomically(folder / "spec.json", canonical(spec))
                 write_atomically(folder / "execution.json", canonical(execution))
-            outcome = _train(spec, execution, folder, paper)
+            work = _train if spec.task == "train" else _measure
+            outcome = work(spec, execution, folder, paper, parents)
             if _rank_zero():
                 write_atomically(done, json.dumps({"run_id": spec.run_id, **outcome}))
                 shutil.rmtree(folder / "checkpoints", ignore_errors=True)
@@ -75,6 +78,17 @@ def run(spec: RunSpec, execution: Execution, results_dir: Path, paper: Paper, *,
                 "the run goes on from its last checkpoint"
             ) from error
         return outcome["status"]
+
+
+def _parent(run_id: str, spec: RunSpec, execution: Execution, results_dir: Path, paper: Paper, wait: bool) -> Path:
+    """The folder of a run whose weights another one starts from, trained first if need be."""
+    declared = paper.runs(spec.preset)
+    if run_id not in declared:
+        raise RunFailed(f"{spec.run_id}: its parent {run_id} is not declared in preset {spec.preset} of {paper.key}")
+    parent = declared[run_id]
+    if run(parent, execution, results_dir, paper, wait=wait) != "finished":
+        raise RunFailed(f"{spec.run_id}: its parent {run_id} diverged, so there are no weights to start from")
+    return run_dir(Path(results_dir), parent)
 
 
 def assemble(spec: RunSpec, execution: Execution, paper: Paper) -> tuple[ClassifierModule, pl.LightningDataModule]:
@@ -108,9 +122,7 @@ def equation(spec: RunSpec, execution: Execution) -> str:
     return f"{spec.batch_size} = {execution.nodes} nodes × {execution.devices} devices × {times} × {micro}{ghost}"
 
 
-def trainer_for(
-    spec: RunSpec, execution: Execution, data: Any, callbacks: list, logger: Any, folder: Path
-) -> pl.Trainer:
+def trainer_for(spec: RunSpec, execution: Execution, data: Any, callbacks: list, folder: Path) -> pl.Trainer:
     """Lightning's Trainer for a spec: our sampler shards the data, our callbacks checkpoint and record."""
     times = data.accumulate
     if spec.epochs:
@@ -130,7 +142,7 @@ def trainer_for(
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
         callbacks=callbacks,
-        logger=logger,
+        logger=False,
         default_root_dir=folder,
         enable_checkpointing=False,
         profiler=_NoProfiler(),
@@ -156,8 +168,9 @@ def _environment(execution: Execution) -> list[ClusterEnvironment]:
     return [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []
 
 
-def _train(spec: RunSpec, execution: Execution, folder: Path, paper: Paper) -> dict[str, Any]:
+def _train(spec: RunSpec, execution: Execution, folder: Path, paper: Paper, parents: list[Path]) -> dict[str, Any]:
     module, data = assemble(spec, execution, paper)
+    module.inherit(parents)
     checkpoints = folder / "checkpoints"
     checkpoints.mkdir(exist_ok=True)
     facts = provenance.collect(data.sha256, data.data_name) | {"batch": equation(spec, execution)}
@@ -171,24 +184,41 @@ def _train(spec: RunSpec, execution: Execution, folder: Path, paper: Paper) -> d
         recorder = Recorder(sink if wandb_run else None)
         divergence = DivergenceStop()
         keeper = Checkpoints(checkpoints, execution.checkpoint_every_s)
-        trainer = trainer_for(spec, execution, data, [divergence, recorder, keeper], False, folder)
+        trainer = trainer_for(spec, execution, data, [divergence, recorder, keeper], folder)
         for candidate in (checkpoints / "last.ckpt", checkpoints / "previous.ckpt", None):
             if candidate is not None and not _readable(candidate):
                 continue
             trainer.fit(module, datamodule=data, ckpt_path=candidate, weights_only=False if candidate else None)
             break
-        summary = {**recorder.summary(), "status": "finished", "wall_s": recorder.elapsed()}
+        summary = {**recorder.summary(), **module.summarise(recorder.rows)}
+        summary |= {"status": "finished", "wall_s": recorder.elapsed()}
         if divergence.diverged:
             chance = 100.0 * (1 - 1 / data.num_classes)
             keys = ["train/error", "val/error", "val/error_last5_median"]
             keys += ["val/error_precise_bn"] if spec.precise_bn else []
             summary |= {"status": "diverged", "updates": trainer.global_step, **dict.fromkeys(keys, chance)}
         if wandb_run:
-            weights = io.BytesIO()
-            torch.save(module.net.state_dict(), weights)
-            write_atomically(folder / "weights.pt", weights.getvalue())
+            save_weights(module.net, folder / "weights.pt")
             record.finish(wandb_run, summary, exit_code=0)
     return {k: summary[k] for k in ("status", "wall_s")} | {"images_per_s": summary.get("images_per_s")}
+
+
+def _measure(spec: RunSpec, execution: Execution, folder: Path, paper: Paper, parents: list[Path]) -> dict[str, Any]:
+    """A run that trains nothing: the paper's ``TASKS[task](module, data, parents)`` gives its rows and its summary."""
+    tasks = paper.dotted("module").TASKS
+    if spec.task not in tasks:
+        raise SpecError(f"{spec.run_id}: {paper.key} knows no task {spec.task!r}; there are: {', '.join(tasks)}")
+    module, data = assemble(spec, execution, paper)
+    started = time.monotonic()
+    facts = provenance.collect(data.sha256, data.data_name)
+    with _wandb(spec, execution, folder, paper, facts) as wandb_run:
+        rows, summary = tasks[spec.task](module, data, parents)
+        summary |= {"status": "finished", "wall_s": time.monotonic() - started}
+        if wandb_run:
+            for index, row in enumerate(rows):
+                wandb_run.log({"trainer/global_step": index, **row})
+            record.finish(wandb_run, summary, exit_code=0)
+    return {k: summary[k] for k in ("status", "wall_s")}
 
 
 @contextmanager
@@ -237,16 +267,6 @@ def _rank_zero() -> bool:
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_rank() == 0
     return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"))
-
-
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Replace a file whole: a reader or a power cut sees the old content or the new one."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    with fresh.open("wb") as file:
-        file.write(content.encode() if isinstance(content, str) else content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(fresh, path)
 
 
 def calibrate(spec: RunSpec, execution: Execution, paper: Paper, seconds: float = 2.0) -> float:

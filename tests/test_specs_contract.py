@@ -14,6 +14,7 @@ from replications import PAPERS
 from shared.models import build
 from shared.optim import make_optimizer
 from shared.paper import Paper
+from shared.report.tables import CHOOSING
 from shared.spec import PRESETS, Execution, RunSpec, SpecError, canonical, diff, flatten, override, parse
 
 FILES = ("README.md", "__init__.py", "method.py", "module.py", "experiments.py", "figures.py", "claims.toml")
@@ -108,14 +109,15 @@ def test_an_arm_is_one_condition(paper: Paper, preset):
     """Runs of an arm are averaged, so nothing but the seed may differ between them."""
     conditions = defaultdict(set)
     for spec in declared(paper.key, preset):
-        conditions[spec.arm].add(canonical(spec.but(seed=0)))
+        parents = tuple(p.rsplit("-s", 1)[0] for p in spec.parents)  # their arms, without seed and hash
+        conditions[spec.arm].add(canonical(spec.but(seed=0, parents=parents)))
     assert {arm for arm, found in conditions.items() if len(found) > 1} == set()
     assert len({c for found in conditions.values() for c in found}) == len(conditions)
 
 
 def another(spec: RunSpec, path: str) -> RunSpec | None:
     """The spec with another value, of whatever kind is accepted, in the field of this dotted path."""
-    tree = json.loads(canonical(spec))
+    tree = spec.model_dump(mode="json")
     *parents, leaf = path.split(".")
     node = tree
     for name in parents:
@@ -129,7 +131,7 @@ def another(spec: RunSpec, path: str) -> RunSpec | None:
     elif isinstance(old, list):
         candidates = [old[:-1], *([w] for w in sorted(words)), [1]]
     else:
-        candidates = [f"{old}-x", 1, *sorted(words)]
+        candidates = [f"{old}-x", 1, {}, *sorted(words)]
     for value in candidates:
         node[leaf] = value
         try:
@@ -145,6 +147,7 @@ def another(spec: RunSpec, path: str) -> RunSpec | None:
 def test_changing_any_semantic_field_changes_the_run_id(paper: Paper):
     spec = declared(paper.key, "reduced")[0]
     length = {"epochs", "updates"} - {k for k, v in flatten(spec).items() if v is not None}  # one excludes the other
+    length.add("task")  # another task excludes both
     for path in set(flatten(spec)) - length:
         changed = another(spec, path)
         assert changed is not None, f"no other value found for {path}"
@@ -173,14 +176,16 @@ def test_arms_of_a_sweep_are_paired_by_seed(paper: Paper, preset):
 
 
 @papers
-@smaller
+@presets
 def test_nothing_is_chosen_on_runs_that_are_judged(paper: Paper, preset):
-    """Arms that stand for none of the paper's are tuning: other seeds, and not evaluated on the test set."""
-    judged = {s.seed for s in declared(paper.key, preset) if paper.counterpart(s)}
+    """Tuning and pilot runs have seeds of their own and never see the test set; all others see nothing else."""
+    choosing = {s.run_id for sweep in paper.sweeps(preset) if sweep.name in CHOOSING for s in sweep.specs}
+    judged = {s.seed for s in declared(paper.key, preset) if s.run_id not in choosing}
     for spec in declared(paper.key, preset):
-        if paper.counterpart(spec) is None:
+        if spec.run_id in choosing:
             assert spec.seed not in judged
             assert spec.data.holdout > 0
+            assert paper.counterpart(spec) is None
         else:
             assert spec.data.holdout == 0
 
@@ -307,9 +312,10 @@ def test_a_smaller_run_stands_for_a_declared_run_of_the_paper_or_for_none(paper:
 
 
 @papers
-def test_a_paper_run_stands_for_itself(paper: Paper):
-    for spec in declared(paper.key, "paper"):
-        assert paper.counterpart(spec) == spec
+def test_a_run_of_the_paper_stands_for_itself_or_is_ours_alone(paper: Paper):
+    stands = [paper.counterpart(spec) for spec in declared(paper.key, "paper")]
+    assert any(stands)
+    assert all(other in (spec, None) for spec, other in zip(declared(paper.key, "paper"), stands, strict=True))
 
 
 @papers
@@ -326,7 +332,7 @@ def test_smoke_is_small(paper: Paper):
     for spec in paper.runs("smoke").values():
         assert spec.data.train_size is not None or spec.updates is not None
         assert spec.data.name == "digits"  # comes with scikit-learn: nothing to download
-        total += spec.updates * spec.batch_size if spec.updates else spec.epochs * spec.data.train_size
+        total += (spec.updates or 0) * spec.batch_size + (spec.epochs or 0) * spec.data.train_size
     assert total <= SMOKE_IMAGES
 
 

@@ -17,8 +17,9 @@ from shared.models import precise_bn
 class Recorder(pl.Callback):
     """Builds a row at each evaluation and hands it to ``sink`` (rank 0 alone has one).
 
-    Rows are kept in the checkpoint too, and logged again on resume: a row that W&B had not flushed when the process
-    was killed is not lost, and readers merge repeats on ``trainer/global_step``.
+    A callback with ``columns(trainer, module, row, last)`` adds to the row. Rows are kept in the checkpoint too, and
+    logged again on resume: a row that W&B had not flushed when the process was killed is not lost, and readers merge
+    repeats on ``trainer/global_step``.
     """
 
     def __init__(self, sink: Callable[[dict[str, float]], None] | None):
@@ -35,6 +36,8 @@ class Recorder(pl.Callback):
         self._clock = self._lap = time.monotonic()
         for row in self.rows:
             self._write(row)
+        if self.rows and pl_module.finished(self.rows):  # killed between its last evaluation and its end
+            trainer.should_stop = True
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self._lap = time.monotonic()
@@ -82,8 +85,16 @@ class Recorder(pl.Callback):
         if pl_module.spec.precise_bn:
             row["val/error_precise_bn"] = self._with_precise_bn(trainer, pl_module)
         self._train_s = 0.0
+        spec = pl_module.spec
+        stop = pl_module.finished([*self.rows, row])
+        last = stop or updates == (spec.updates or spec.epochs * pl_module.steps_per_epoch)
+        for callback in trainer.callbacks:
+            if hasattr(callback, "columns"):
+                row |= callback.columns(trainer, pl_module, row, last)
         self.rows.append(row)
         self._write(row)
+        if stop:
+            trainer.should_stop = True
         self._lap = time.monotonic()
 
     @torch.no_grad()

@@ -10,9 +10,11 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from shared.datamodules.order import DRAWS, raw_stream
 
-Kind = Literal["none", "flip", "crop-flip"]
+Kind = Literal["none", "flip", "crop-flip", "flip-rotate-shift"]
 PAD = 4
 """Zero pixels added on every side before the crop, as usual for 32×32 images (He et al. 2016, section 4.2)."""
+DEGREES, SHIFT = 10.0, 0.2
+"""Largest rotation, and largest translation in units of the image's size (Keskar et al. 2017, Appendix E.1)."""
 
 
 class Draws:
@@ -39,8 +41,37 @@ def offsets(draws: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return (draws % side).astype(np.int64), (draws // side % side).astype(np.int64), (draws >> 63).astype(bool)
 
 
+def motions(draws: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """``(angle, dy, dx, flip)``: three uniform in (−1, 1), float32 [b], and whether to mirror, bool [b]."""
+    parts = [(draws >> np.uint64(21 * i)) & np.uint64(2**21 - 1) for i in range(3)]
+    angle, dy, dx = ((part.astype(np.float64) + 0.5) / 2**20 - 1 for part in parts)
+    return angle.astype(np.float32), dy.astype(np.float32), dx.astype(np.float32), (draws >> 63).astype(bool)
+
+
+def rotate_shift(images: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    """Shift, rotate about the centre, then mirror a batch: uint8 [b, H, W, C] → a new array of the same shape.
+
+    The pixel at p comes from R(θ)·(p − c + t) + c, rounded to the nearest pixel and, outside the image, taken from its
+    edge: the order of the two motions, the interpolation and the filling of ImageDataGenerator in Keras 1.
+    """
+    angle, dy, dx, flip = motions(draws)
+    b, h, w, c = images.shape
+    sin, cos = (f(angle * np.float32(np.radians(DEGREES)))[:, None] for f in (np.sin, np.cos))
+    rows = np.arange(h, dtype=np.float32) - (h - 1) / 2 + SHIFT * h * dy[:, None]
+    columns = np.arange(w, dtype=np.float32) - (w - 1) / 2
+    columns = np.where(flip, -1, 1).astype(np.float32)[:, None] * columns + SHIFT * w * dx[:, None]
+    # c + ½ is added so that truncation rounds; one index into all pixels of the batch is the fastest way to fetch them.
+    y = (cos * rows + h / 2)[:, :, None] - (sin * columns)[:, None, :]
+    x = (sin * rows + w / 2)[:, :, None] + (cos * columns)[:, None, :]
+    index = np.clip(y, 0, h - 1, out=y).astype(np.int64) * w + np.clip(x, 0, w - 1, out=x).astype(np.int64)
+    index += h * w * np.arange(b)[:, None, None]
+    return images.reshape(-1, c).take(index.reshape(-1), axis=0).reshape(images.shape)
+
+
 def augment(images: np.ndarray, draws: np.ndarray, kind: Kind) -> np.ndarray:
-    """Crop and mirror a batch: uint8 [b, H, W, C] → a new array of the same shape."""
+    """Move and mirror a batch as ``kind`` says: uint8 [b, H, W, C] → a new array of the same shape."""
+    if kind == "flip-rotate-shift":
+        return rotate_shift(images, draws)
     dy, dx, flip = offsets(draws)
     b, h, w, c = images.shape
     if kind == "crop-flip":

@@ -93,9 +93,8 @@ class _Plan:
 class StreamedImages:
     """Images of a folder by position in a subset, through worker processes; the source behind a TrainLoader."""
 
-    def __init__(self, files: ImageFiles, ids: np.ndarray, workers: int):
-        self.ids, self.plan = ids, _Plan()
-        self.normalise = Normalise(MEAN, STD, SIZE, SIZE)
+    def __init__(self, files: ImageFiles, ids: np.ndarray, workers: int, normalise: Normalise):
+        self.ids, self.plan, self.normalise = ids, _Plan(), normalise
         self.loader: DataLoader[Any] = DataLoader(
             files,
             batch_sampler=self.plan,  # type: ignore[arg-type]
@@ -149,20 +148,23 @@ class FolderData(RunData):
             self.root = find(name, folder)
         else:
             raise DataError(f"augment='imagenet' needs images in a folder: folder:<path> or imagenet, not {name}")
+        if self.by_batch:
+            raise DataError(f"{name} is streamed in small evaluation batches: bn_eval='batch' needs data in memory")
         self.index, self.sha256 = _index(self.root)
         self.num_classes, self.input_shape = len(self.index.classes), (3, SIZE, SIZE)
+        self.normalise = self._normaliser(MEAN, STD)
         return len(self.index.train)
 
     def _train_source(self) -> StreamedImages:
         seed = self.spec.seed if self.spec.data.augment == "imagenet" else None
         files = ImageFiles(self.root, self.index.train, seed)
-        return StreamedImages(files, self.train_ids, self.execution.workers)
+        return StreamedImages(files, self.train_ids, self.execution.workers, self.normalise)
 
     def _eval_loader(self, rank: int, world: int) -> StreamedEval:
         rows, ids = self.index.test, np.arange(len(self.index.test))
         if len(self.held_ids):
             rows, ids = self.index.train, self.held_ids
-        source = StreamedImages(ImageFiles(self.root, rows, None), ids, self.execution.workers)
+        source = StreamedImages(ImageFiles(self.root, rows, None), ids, self.execution.workers, self.normalise)
         return StreamedEval(source, len(ids), rank, world)
 
 

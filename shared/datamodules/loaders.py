@@ -125,7 +125,11 @@ class _Pass:
 
 
 class EvalLoader:
-    """Evaluation batches ``(images, labels)`` of one rank: samples rank, rank + W, … in order, each exactly once."""
+    """Evaluation batches ``(images, labels)`` of one rank: samples rank, rank + W, … in order, each exactly once.
+
+    ``whole``: the ranks take turns at whole batches of consecutive samples instead, so that the batches are the same
+    for any number of ranks, as nets need whose result depends on the evaluation batch.
+    """
 
     def __init__(
         self,
@@ -136,16 +140,16 @@ class EvalLoader:
         batch: int = 1000,
         rank: int = 0,
         world: int = 1,
+        whole: bool = False,
     ):
-        self.images, self.labels, self.normalise, self.batch = images, labels, normalise, batch
-        self.rank, self.world = rank, world
+        self.images, self.labels, self.normalise = images, labels, normalise
+        first, length, step = (rank * batch, batch, 1) if whole else (rank, batch * world, world)
+        self.parts = [slice(s, s + length, step) for s in range(first, len(images), batch * world)]
 
     def __len__(self) -> int:
-        mine = len(range(self.rank, len(self.images), self.world))
-        return -(-mine // self.batch)
+        return len(self.parts)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        for start in range(self.rank, len(self.images), self.batch * self.world):
-            part = slice(start, start + self.batch * self.world, self.world)
+        for part in self.parts:
             images = np.array(self.images[part])  # a copy: torch wants arrays that it may write to
             yield self.normalise(images), torch.from_numpy(np.array(self.labels[part], np.int64))

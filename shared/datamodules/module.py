@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytorch_lightning as pl
+import torch
 from torch import Tensor
 
 from shared.datamodules.augment import Normalise
@@ -19,6 +20,8 @@ from shared.datamodules.sources import load, public_name
 from shared.spec import DataSpec, Execution, RunSpec
 
 EVAL_BATCH = 1000
+STATISTICS_BATCH = 5000
+"""Evaluation batch of nets with ``bn_eval="batch"``, whose result depends on it (as in the code of Keskar et al.)."""
 
 
 def make_datamodule(spec: RunSpec, execution: Execution, data_dir: str | os.PathLike | None = None) -> RunData:
@@ -61,6 +64,8 @@ class RunData(pl.LightningDataModule):
     num_classes: int
     input_shape: tuple[int, int, int]
     sha256: str
+    data_name: str
+    """The data set that was used: of ``cifar10-any``, which of the two."""
     train_size: int
     steps_per_epoch: int
     """Updates in an epoch; what does not fill a last batch is left out."""
@@ -142,6 +147,18 @@ class RunData(pl.LightningDataModule):
         for start in range(0, len(order), batch):
             yield source.take(order[start : start + batch], 0)
 
+    @property
+    def by_batch(self) -> bool:
+        """Whether the net normalises evaluation batches by their own statistics."""
+        return self.spec.model.args.get("bn_eval") == "batch"
+
+    def _normaliser(self, mean: tuple[float, ...], std: tuple[float, ...]) -> Normalise:
+        """Of images of ``input_shape``: to mean 0 and deviation 1, or to x/255 for ``pixels="unit"``."""
+        channels, height, width = self.input_shape
+        if self.spec.data.pixels == "unit":
+            mean, std = (0.0,) * channels, (1.0,) * channels
+        return Normalise(mean, std, height, width)
+
     def _place(self) -> tuple[int, int]:
         if self.trainer is None:
             return 0, 1
@@ -154,11 +171,27 @@ class ArrayData(RunData):
     def _open(self) -> int:
         self.arrays = load(self.spec.data.name, self.data_dir)
         self.num_classes = len(self.arrays.classes)
-        self.sha256 = self.arrays.sha256
+        self.sha256, self.data_name = self.arrays.sha256, self.arrays.name
         channels, height, width = self.arrays.train_x.shape[1:]
         self.input_shape = (channels, height, width)
-        self.normalise = Normalise(self.arrays.mean, self.arrays.std, height, width)
+        self.normalise = self._normaliser(self.arrays.mean, self.arrays.std)
         return len(self.arrays.train_x)
+
+    def plain(self, split: Literal["train", "test"], n: int | None = None) -> tuple[Tensor, Tensor]:
+        """The first n images, float32 [n, C, H, W], not augmented, and their labels, int64 [n]; None: all.
+
+        ``test`` is what the run is evaluated on: the held-out images where there are any.
+        """
+        self.setup()
+        arrays = self.arrays
+        if split == "train":
+            images, labels, ids = arrays.train_x, arrays.train_y, self.train_ids
+        elif len(self.held_ids):
+            images, labels, ids = arrays.train_x, arrays.train_y, self.held_ids
+        else:
+            images, labels, ids = arrays.test_x, arrays.test_y, np.arange(len(arrays.test_x))
+        images = np.moveaxis(images, 1, -1)[ids[:n]]
+        return self.normalise(images), torch.from_numpy(labels[ids[:n]].astype(np.int64))
 
     def _train_source(self) -> ArrayImages:
         kind = self.spec.data.augment
@@ -172,4 +205,5 @@ class ArrayData(RunData):
         if len(self.held_ids):
             images, labels = self.arrays.train_x[self.held_ids], self.arrays.train_y[self.held_ids]
         images = np.moveaxis(images, 1, -1)
-        return EvalLoader(images, labels, self.normalise, batch=EVAL_BATCH, rank=rank, world=world)
+        batch = STATISTICS_BATCH if self.by_batch else EVAL_BATCH
+        return EvalLoader(images, labels, self.normalise, batch=batch, rank=rank, world=world, whole=self.by_batch)

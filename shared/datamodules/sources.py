@@ -114,14 +114,18 @@ SOURCES: dict[str, Source] = {
     ),
 }
 
+ALTERNATIVES: dict[str, tuple[str, ...]] = {"cifar10-any": ("cifar10", "cifar10-jpeg")}
+"""Names that stand for the first of several data sets that is at hand; ``Arrays.name`` says which one it was."""
+
 
 def load(name: str, data_dir: str | os.PathLike | None = None) -> Arrays:
-    """The decoded arrays of a data set: a key of SOURCES, ``folder:<path>`` or ``zip:<path>``.
+    """The decoded arrays of a data set: a key of SOURCES or ALTERNATIVES, ``folder:<path>`` or ``zip:<path>``.
 
     data_dir stands in for the environment variable ``DATA_DIR``. Raises DataError when the data cannot be found or
     read, when a checksum is wrong, or when they are too big to decode (``imagenet``).
     """
-    return _load(name, _data_dir(data_dir), cache_dir())
+    folder = _data_dir(data_dir)
+    return _load(_find(name, folder)[0] if name in ALTERNATIVES else name, folder, cache_dir())
 
 
 @functools.lru_cache(maxsize=8)
@@ -162,34 +166,45 @@ def public_name(name: str) -> str:
 
 def find(name: str, data_dir: Path | None = None) -> Path:
     """Where the files of a named data set are, fetched now if need be; DataError naming every place tried."""
-    source = _source(name)
-    if not source.where:
-        return Path()
+    return _find(name, data_dir)[1]
+
+
+def _find(name: str, data_dir: Path | None) -> tuple[str, Path]:
+    """``(the data set that the name stands for, its place)``."""
+    # What is here comes before what could be fetched: data must not change when a network comes or goes.
+    sources = {n: _source(n) for n in ALTERNATIVES.get(name, (name,))}
     roots = [r for r in (data_dir, cache_dir()) if r is not None]
     tried = [] if data_dir is not None else ["DATA_DIR: not set"]
-    places = [root / place for root in roots for place in source.where] + list(source.installed)
-    for place in places:
-        lacks = "not there" if not place.exists() else source.lacks(place)
-        if lacks is None:
-            return place
-        tried.append(f"{place}: {lacks}" if lacks == "not there" else f"{place}: lacks {lacks}")
-    for label, fetcher in source.fetchers:
-        root = cache_dir()
-        try:
-            root.mkdir(parents=True, exist_ok=True)
-            with FileLock(root / f"fetch-{name}.lock"):
-                got = next((p for p in (root / w for w in source.where) if p.exists() and not source.lacks(p)), None)
-                if got is None:
-                    fetcher(root)
-                    got = root / source.where[0]
-            if source.lacks(got) is None:
-                return got
-            tried.append(f"{label}: it lacks {source.lacks(got)}")
-        except (DataError, OSError) as error:
-            tried.append(f"{label}: {error}")
-    raise DataError(
-        f"{name} was not found. Tried:\n" + "\n".join(f"  - {t}" for t in tried) + f"\nTo fix: {source.remedy}"
-    )
+    for known, source in sources.items():
+        if not source.where:
+            return known, Path()
+        for place in [root / place for root in roots for place in source.where] + list(source.installed):
+            lacks = "not there" if not place.exists() else source.lacks(place)
+            if lacks is None:
+                return known, place
+            tried.append(f"{place}: {lacks}" if lacks == "not there" else f"{place}: lacks {lacks}")
+    for known, source in sources.items():
+        for label, fetcher in source.fetchers:
+            try:
+                place = _fetched(known, source, fetcher)
+                if source.lacks(place) is None:
+                    return known, place
+                tried.append(f"{label}: it lacks {source.lacks(place)}")
+            except (DataError, OSError) as error:
+                tried.append(f"{label}: {error}")
+    remedy = "; or ".join(source.remedy for source in sources.values())
+    raise DataError(f"{name} was not found. Tried:\n" + "\n".join(f"  - {t}" for t in tried) + f"\nTo fix: {remedy}")
+
+
+def _fetched(name: str, source: Source, fetcher: Callable[[Path], None]) -> Path:
+    """The place in the cache folder where the data are now, put there by this process or by another."""
+    root = cache_dir()
+    root.mkdir(parents=True, exist_ok=True)
+    with FileLock(root / f"fetch-{name}.lock"):
+        got = next((p for p in (root / w for w in source.where) if p.exists() and not source.lacks(p)), None)
+        if got is None:
+            fetcher(root)
+        return got or root / source.where[0]
 
 
 def resolve(name: str, data_dir: Path | None = None) -> Path:
@@ -206,7 +221,8 @@ def resolve(name: str, data_dir: Path | None = None) -> Path:
 
 def _source(name: str) -> Source:
     if name not in SOURCES:
-        raise DataError(f"unknown data set {name!r}; there are: {', '.join(SOURCES)}, folder:<path>, zip:<path>")
+        known = ", ".join([*SOURCES, *ALTERNATIVES])
+        raise DataError(f"unknown data set {name!r}; there are: {known}, folder:<path>, zip:<path>")
     return SOURCES[name]
 
 

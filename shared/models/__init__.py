@@ -12,6 +12,7 @@ from torch import nn
 
 from shared.models.cifar import Shape, linear, mlp, resnet_cifar, resnet_small
 from shared.models.ghost import GhostBatchNorm, flush_running_stats, set_deferred
+from shared.models.keskar import deepnet, mlp_bn, shallownet
 from shared.models.precise import precise_bn
 from shared.models.resnet import resnet_50, resnet_101
 from shared.spec import ModelSpec, SpecError
@@ -25,10 +26,18 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "resnet-small": resnet_small,
     "mlp": mlp,
     "linear": linear,
+    "mlp-bn": mlp_bn,
+    "shallownet": shallownet,
+    "deepnet": deepnet,
 }
 """Builders ``(num_classes, input_shape, [norm,] **args)``; ``norm(width)`` makes a normalisation layer."""
 
-NORM_ARGS = {"bn_running": ("running", str), "bn_momentum": ("momentum", float), "bn_eps": ("eps", float)}
+NORM_ARGS = {
+    "bn_running": ("running", str),
+    "bn_momentum": ("momentum", float),
+    "bn_eps": ("eps", float),
+    "bn_eval": ("evaluate", str),
+}
 """Arguments that every builder with BN takes, and what GhostBatchNorm calls them."""
 
 
@@ -36,7 +45,7 @@ def build(model: ModelSpec, num_classes: int, input_shape: Shape, bn_batch: int 
     """The net of a spec, freshly initialised from torch's global generator (seed it first).
 
     ``input_shape`` is (C, H, W); ``bn_batch`` the samples that share batch statistics (None: each batch given).
-    Besides the builder's own arguments, nets with BN take ``bn_running``, ``bn_momentum`` and ``bn_eps``.
+    Besides the builder's own arguments, nets with BN take those of ``NORM_ARGS``.
     Raises SpecError for an unknown model or argument, a wrong type or an impossible value.
     """
     if model.name not in MODELS:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from shared.models.chunked import chunked_batch_norm
 
 RunningRule = Literal["first", "mean", "sequential"]
+Evaluation = Literal["running", "batch"]
 
 
 class GhostBatchNorm(nn.BatchNorm2d):
@@ -34,7 +35,13 @@ class GhostBatchNorm(nn.BatchNorm2d):
 
     Variances enter with Bessel's correction within their chunk, as in PyTorch. Statistics are float32 for half
     precision input. Outside deferral (see ``set_deferred``) each training forward is one update.
-    Raises ValueError for a bad ``bn_batch``, ``running`` or ``momentum``, and when a chunk holds one value a channel.
+
+    ``evaluate`` names the statistics used in evaluation mode: the ``"running"`` averages, or those of the whole
+    ``"batch"`` given, whatever ``bn_batch`` is (``mode=2`` of Keras 1, the nets of Keskar et al. 2017). Either way
+    training moves the running averages and evaluation does not. With ``"batch"`` the evaluation batch is part of the
+    result.
+    Raises ValueError for a bad ``bn_batch``, ``running``, ``evaluate`` or ``momentum``, and when a chunk holds one
+    value a channel.
     """
 
     momentum: float
@@ -49,30 +56,41 @@ class GhostBatchNorm(nn.BatchNorm2d):
         eps: float = 1e-5,
         momentum: float = 0.1,
         running: RunningRule = "first",
+        evaluate: Evaluation = "running",
     ) -> None:
         if bn_batch is not None and bn_batch < 1:
             raise ValueError(f"bn_batch must be at least 1 or None, not {bn_batch}")
         if running not in get_args(RunningRule):
             raise ValueError(f"running={running!r} is no rule; there are: {', '.join(get_args(RunningRule))}")
+        if evaluate not in get_args(Evaluation):
+            raise ValueError(f"bn_eval={evaluate!r} is no rule; there are: {', '.join(get_args(Evaluation))}")
         if momentum is None or not 0 <= momentum <= 1:
             raise ValueError(f"BN momentum must lie in [0, 1], not {momentum}")
         super().__init__(num_features, eps=eps, momentum=momentum)
         self.bn_batch = bn_batch
         self.running = running
+        self.evaluate = evaluate
         self.deferred = False
         self._queue: list[tuple[Tensor, Tensor]] = []
 
     def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, bn_batch={self.bn_batch}, running={self.running}"
+        return f"{super().extra_repr()}, bn_batch={self.bn_batch}, running={self.running}, evaluate={self.evaluate}"
 
     def _check_input_dim(self, input: Tensor) -> None:
         if input.dim() not in (2, 4):
             raise ValueError(f"GhostBatchNorm takes [b, C] or [b, C, H, W], not a {input.dim()}-dimensional input")
 
     def forward(self, input: Tensor) -> Tensor:
-        if not self.training:
+        if not self.training and self.evaluate == "running":
             return super().forward(input)
         self._check_input_dim(input)
+        if not self.training:
+            if input.numel() == input.shape[1]:
+                raise ValueError(
+                    f"bn_eval='batch' needs two values per channel, but an evaluation batch of shape "
+                    f"{tuple(input.shape)} has one: evaluate in larger batches, or use bn_eval='running'"
+                )
+            return F.batch_norm(input, None, None, self.weight, self.bias, True, 0.0, self.eps)
         size = len(input) if self.bn_batch is None else min(self.bn_batch, len(input))
         if size == len(input) and not self.deferred:
             # One chunk, one update: PyTorch's own call does it all, whatever the rule.

@@ -1,4 +1,4 @@
-"""Initial weights, as Goyal et al. 2017, section 5.1, give them."""
+"""Initial weights: as Goyal et al. 2017, section 5.1, give them, and as Keras 1 does."""
 
 from __future__ import annotations
 
@@ -25,4 +25,20 @@ def init_weights(net: nn.Module, classifier: nn.Linear, zero: Iterable[nn.BatchN
     nn.init.normal_(classifier.weight, std=0.01)
     for norm in zero:
         nn.init.zeros_(norm.weight)
+    return net
+
+
+def glorot_uniform(net: nn.Module) -> nn.Module:
+    """Initialise in place as Keras 1 does by default, and return the net.
+
+    Weights: uniform in ±√(6 / (fan-in + fan-out)) (Glorot and Bengio 2010, equation 16), also before relus and in the
+    classifier. Biases 0, BN γ = 1 and β = 0.
+    """
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.xavier_uniform_(module.weight)
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.ones_(module.weight)
+        if isinstance(bias := getattr(module, "bias", None), Tensor):
+            nn.init.zeros_(bias)
     return net

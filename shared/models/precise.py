@@ -18,9 +18,11 @@ def precise_bn(model: nn.Module, batches: Iterable[Tensor]) -> Iterator[nn.Modul
     ``batches`` yields images [b, C, H, W] (or tuples that start with them) as they are trained on; chunks hold the
     layers' ``bn_batch`` samples and count equally, variances are unbiased within the chunk, as while training.
     The model is in evaluation mode inside; mode, running statistics and queues are restored on exit.
-    Raises ValueError when there are no batches.
+    Raises ValueError when there are no batches, and for layers that evaluate by batch statistics.
     """
     layers = list(ghost_layers(model))
+    if any(layer.evaluate == "batch" for layer in layers):
+        raise ValueError("precise BN sets running statistics, which bn_eval='batch' never reads: use one of the two")
     modes = {m: m.training for m in model.modules()}
     state = [{k: b.clone() for k, b in x.named_buffers()} for x in layers]
     kept = [(x.deferred, x._queue) for x in layers]

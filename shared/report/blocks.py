@@ -9,11 +9,12 @@ from pathlib import Path
 import pandas as pd
 
 from shared.paper import Paper
-from shared.report import claims, tables
-from shared.report.build import Tables, command, sources, status_grid
+from shared.report import claims, ledger, tables
+from shared.report.build import Tables, again, command, sources, status_grid
 from shared.report.data import ReportError, Source
 from shared.report.declare import Points
 from shared.report.grid import Column, Grid
+from shared.report.plots import arms_of
 
 _BLOCK = re.compile(r"(<!-- generated:([\w-]+) -->)(.*?)(<!-- /generated:\2 -->)", re.DOTALL)
 
@@ -62,19 +63,18 @@ def readme_blocks(
 def card_blocks(paper: Paper, data: Tables, verdicts: Iterable[claims.Verdict]) -> dict[str, str]:
     """``time``, ``expected``, ``figures``, ``deviations``, ``notes``, ``errata`` and ``cost`` of a paper's card.
 
-    They speak of the largest preset that has runs; without any run the settings of the reduced preset are compared.
+    They speak of every preset that has runs; without any run the settings of the reduced preset are compared.
     """
     found = sources(paper, data)
-    empty = Source.select(paper, "reduced", pd.DataFrame(), pd.DataFrame())
-    source = found[0] if found else empty
+    shown = found or [Source.select(paper, "reduced", pd.DataFrame(), pd.DataFrame())]
     return {
-        "time": _time(source),
-        "expected": _expected(source, claims.check(verdicts)),
-        "figures": _figures(source),
-        "deviations": f"At {source.preset} scale:\n\n{_bare(tables.deviations(source))}",
+        "time": "\n\n".join(map(_time, shown)),
+        "expected": _expected(shown, claims.check(verdicts)),
+        "figures": _figures(shown),
+        "deviations": "\n\n".join(f"At {s.preset} scale:\n\n{_bare(ledger.deviations(s))}" for s in shown),
         "notes": "\n".join(f"- {note}" for note in paper.notes) or "None.",
         "errata": "\n".join(f"- {item}" for item in paper.errata) or "None.",
-        "cost": f"At {source.preset} scale:\n\n{_bare(tables.cost(source))}" if found else _no_runs(source),
+        "cost": "\n\n".join(f"At {s.preset} scale:\n\n{_bare(ledger.cost(s))}" for s in found) or _no_runs(shown[0]),
     }
 
 
@@ -91,38 +91,64 @@ def _time(source: Source) -> str:
     """What the finished runs of a preset took, and on which processor."""
     if not len(source.rows):
         return _no_runs(source)
-    spent = tables.cost_of(source.rows)
+    spent = ledger.cost_of(source.rows)
     cpus = sorted({str(c) for c in source.rows.get("provenance.cpu", pd.Series(dtype=str)).dropna()})
     where = f" on {', '.join(cpus)}" if cpus else ""
-    every = sum(source.expected.values())
-    return (f"Measured: `{command(source.paper.key, source.preset)}`, {len(source.rows)} of {every} runs, "
+    every = sum(n for arm, n in source.expected.items() if arm not in source.idle)
+    return (f"Measured: `{again(source, source.rows['arm'])}`, {len(source.rows)} of {every} runs, "
             f"{spent['core_hours']:.1f} core-hours{where}.")  # fmt: skip
 
 
-def _expected(source: Source, verdicts: list[claims.Verdict]) -> str:
-    """Error of every arm of the figures' point plots, then the outcome of every claim."""
-    if not len(source.rows):
-        return _no_runs(source)
+def _expected(shown: list[Source], verdicts: list[claims.Verdict]) -> str:
+    """The paper's tables with several columns and the arms of the figures' points, then the outcome of every claim."""
+    if not any(len(source.rows) for source in shown):
+        return _no_runs(shown[0])
     parts = []
-    for declared in source.paper.dotted("figures").FIGURES:
-        if isinstance(declared, Points):
-            arms = source.paper.arms(declared.arms, source.preset)
-            columns = (Column("arm", 20), Column(f"{declared.y_label} (seeds)", 30, "right"))
-            rows = tuple((f"`{a}`", tables.score(source.summary(a, declared.metric))) for a in arms)
-            parts.append(f"{declared.title}, {source.preset} scale:\n\n{_bare(Grid('', '', columns, rows))}")
+    for source in shown:
+        declared = source.paper.dotted("figures")
+        grids = [
+            (t.title, tables.of_paper(t, source)) for t in declared.TABLES if t.cells and source.preset in t.presets
+        ]
+        points = [found for f in declared.FIGURES if isinstance(f, Points) for found in _points(f, source)]
+        parts += [f"{title}, {source.preset} scale:\n\n{_bare(grid)}" for title, grid in [*grids, *points] if grid.rows]
     if verdicts:
-        parts.append(f"Outcomes:\n\n{_bare(claims.outcomes(verdicts, source.paper.key))}")
+        parts.append(f"Outcomes:\n\n{_bare(claims.outcomes(verdicts, shown[0].paper.key))}")
     return "\n\n".join(parts)
 
 
-def _figures(source: Source) -> str:
-    """Paper item → sweep → file, for what the paper's figures and tables declare."""
-    declared = source.paper.dotted("figures")
-    stem = f"{source.paper.key}-{source.preset}"
-    rows = [(f.where, f.title, f"`{f.sweep}`", f"`figures/{stem}-{f.key}.svg`") for f in declared.FIGURES]
+def _points(declared: Points, source: Source) -> list[tuple[str, Grid]]:
+    """For each set of arms of a figure its metrics, a row for each arm; none for arms without any run."""
+    metrics: dict[tuple[str, ...], dict[str, str]] = {}
+    for panel in declared.parts():
+        for s in panel.series:
+            arms = source.arms(s.arm) if (s.draw or declared.draw) == "arms" else ()
+            if source.preset in panel.presets and len(source.missing(arms)) < len(arms):
+                label = panel.y_label or declared.y_label
+                name = label if not declared.panels else f"{label}, {s.label}"
+                metrics.setdefault(arms, {})[s.metric] = name
+    grids = []
+    for arms, names in metrics.items():
+        columns = (Column("arm", 20), *(Column(f"{name} (seeds)", 30, "right") for name in names.values()))
+        rows = tuple((f"`{a}`", *(tables.score(source.summary(a, m)) for m in names)) for a in arms)
+        grids.append((declared.title, Grid("", "", columns, rows)))
+    return grids
+
+
+def _figures(shown: list[Source]) -> str:
+    """Paper item → sweep → file, for what the paper's figures and tables declare at the presets that are shown."""
+    paper = shown[0].paper
+    declared = paper.dotted("figures")
+    rows = []
+    for f in declared.FIGURES:
+        files = [f"`figures/{paper.key}-{s.preset}-{f.key}.svg`" for s in shown if arms_of(f, s)]
+        rows.append((f.where, f.title, f"`{f.sweep}`", "\n".join(files) or "not at this scale"))
     for t in declared.TABLES:
-        run = f"`{t.sweep}`" if t.rows else f"not run: {t.not_run}"
-        rows.append((t.where, t.title, run, f"`tables/{stem if t.rows else source.paper.key}-{t.key}.csv`"))
+        if not t.rows:
+            rows.append((t.where, t.title, f"not run: {t.not_run}", f"`tables/{paper.key}-{t.key}.csv`"))
+            continue
+        files = [f"`tables/{paper.key}-{s.preset}-{t.key}.csv`" for s in shown
+                 if s.preset in t.presets and tables.of_paper(t, s).rows]  # fmt: skip
+        rows.append((t.where, t.title, f"`{t.sweep}`", "\n".join(files) or "not at this scale"))
     file = Column("file below `results/report/`", 40)
     columns = (Column("paper", 16), Column("shows", 40), Column("sweep", 16), file)
     return _bare(Grid("", "", columns, tuple(rows)))

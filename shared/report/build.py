@@ -11,10 +11,10 @@ import jinja2
 import pandas as pd
 
 from shared.paper import Paper
-from shared.report import claims, figures, interactive, render, tables
-from shared.report.data import Source, batch_number
+from shared.report import claims, figures, interactive, ledger, render, tables
+from shared.report.data import Source, batch_number, data_names
 from shared.report.grid import Column, Grid
-from shared.report.plots import Plot, plot
+from shared.report.plots import Plot, arms_of, plot
 from shared.spec import PRESETS
 from shared.stats.chance import at_chance
 
@@ -105,6 +105,13 @@ def command(key: str, preset: str) -> str:
     return f"make replicate-{key}" + (f" PRESET={preset}" if preset != "reduced" else "")
 
 
+def again(source: Source, arms: Iterable[str]) -> str:
+    """The make command that runs these arms; the paper's own scale may be part of what the smaller preset runs."""
+    paper, wanted = source.paper, set(arms)
+    own = {s.arm for sweep in paper.sweeps("paper") if sweep.name in paper.own_scale for s in sweep.specs}
+    return command(paper.key, "reduced" if source.preset == "paper" and wanted <= own else source.preset)
+
+
 class _Writer:
     """Writes figures and tables while the text is put together."""
 
@@ -137,35 +144,40 @@ class _Writer:
             "evidence": self.table(claims.evidence(verdicts, paper.key)) if verdicts else "",
             "sections": [self._section(s, declared) for s in found],
             "not_run": [self.table(tables.of_paper(t, spare)) for t in declared.TABLES if not t.rows],
-            "cost": sum(float(tables.cost_of(s.rows)["core_hours"]) for s in found),
+            "cost": sum(float(ledger.cost_of(s.rows)["core_hours"]) for s in found),
         }  # fmt: skip
 
     def _section(self, source: Source, declared: Any) -> dict[str, Any]:
-        alone = [f"`{arm}`" for arm, spec in source.specs.items() if source.paper.counterpart(spec) is None]
+        alone = [f"`{arm}`" for arm, spec in source.specs.items()
+                 if len(source.of(arm)) and source.paper.counterpart(spec) is None]  # fmt: skip
+        shown = [f for f in declared.FIGURES if arms_of(f, source)]
+        grids = [(t, tables.of_paper(t, source)) for t in declared.TABLES if t.rows and source.preset in t.presets]
+        placed = [t.where for t in (*shown, *(t for t, grid in grids if grid.rows))]
+        lacking = [t.where for t in (*declared.FIGURES, *(t for t, _ in grids)) if t.where not in placed]
         return {
             "preset": source.preset,
             "about": _about(source),
-            "figures": [self._figure(f, source) for f in declared.FIGURES],
-            "tables": [self.table(tables.of_paper(t, source)) for t in declared.TABLES
-                       if t.rows and source.preset in t.presets],
+            "figures": [self._figure(f, source) for f in shown],
+            "tables": [self.table(grid) for _, grid in grids if grid.rows],
+            "lacking": f"Nothing is declared at this scale for {', '.join(lacking)}." if lacking else "",
             "tuning": self.table(tables.tuning(source)),
             "choice": tables.choice(source),
-            "deviations": self.table(tables.deviations(source)),
+            "deviations": self.table(ledger.deviations(source)),
             "alone": f"Arms of ours alone, without a counterpart in the paper: {', '.join(alone)}." if alone else "",
-            "cost": self.table(tables.cost(source)),
-            "origin": self.table(tables.origin(source)),
-            "command": command(source.paper.key, source.preset),
+            "cost": self.table(ledger.cost(source)),
+            "origin": self.table(ledger.origin(source)),
+            "command": again(source, source.rows["arm"]),
         }  # fmt: skip
 
     def _figure(self, declared: Any, source: Source) -> str:
         drawn = plot(declared, source)
         head = f"**{declared.where}: {declared.title}** ({source.preset} scale)"
         if drawn.empty:
-            again = command(source.paper.key, source.preset)
-            return f"{head}: no finished runs of {', '.join(f'`{a}`' for a in drawn.gaps)}. Run `{again}`."
+            lost = ", ".join(drawn.gaps)
+            return f"{head}: no finished runs of {lost}. Run `{again(source, arms_of(declared, source))}`."
         self.figures += figures.write(drawn, self.folder / "figures")
         self.plots.append(drawn)
-        gaps = f" Not run: {', '.join(f'`{a}`' for a in drawn.gaps)}." if drawn.gaps else ""
+        gaps = f" Not run: {', '.join(drawn.gaps)}." if drawn.gaps else ""
         return f"![{head}. {declared.caption}{gaps}](figures/{drawn.name}.svg)"
 
 
@@ -178,17 +190,40 @@ def _about(source: Source) -> str:
         text += f" Finished at chance level: {stuck}."
     if source.left_out:
         text += f" Rows of this scale left out because no current declaration names them: {source.left_out}."
-    if gaps := source.missing(source.expected):
+    if gaps := [arm for arm in source.missing(source.expected) if arm not in source.idle]:
         text += f" Arms without a run: {', '.join(f'`{a}`' for a in gaps)}."
+    text += _idle(source)
     return " ".join(filter(None, (text, _stands_for(source))))
+
+
+def _idle(source: Source) -> str:
+    """The sweeps without any run, counted by the data that they need and the command that runs them."""
+    names = list(source.idle.values())
+    found: dict[str, dict[str, list[str]]] = {}
+    for sweep in source.paper.sweeps(source.preset):
+        if sweep.name in names:
+            line = again(source, (s.arm for s in sweep.specs))
+            data = ", ".join(sorted({s.data.name for s in sweep.specs}))
+            found.setdefault(line, {}).setdefault(data, []).append(sweep.name)
+    parts = [
+        f"{'; '.join(f'{_names(sweeps)} (needs {data})' for data, sweeps in of.items())}: `{line}`"
+        for line, of in found.items()
+    ]
+    return f" Not run: {'. Not run: '.join(parts)}." if parts else ""
+
+
+def _names(sweeps: list[str]) -> str:
+    if len(sweeps) > 3:
+        return f"{len(sweeps)} sweeps"
+    return f"sweep{'s' * (len(sweeps) > 1)} {', '.join(f'`{name}`' for name in sweeps)}"
 
 
 def _stuck(rows: pd.DataFrame) -> int:
     """Finished runs that learnt nothing; none are known where error or data set was not recorded."""
-    if not {"val/error", "data.name"} <= set(rows.columns):
-        return 0
     ended = rows[rows["status"] == "finished"]
-    return sum(map(at_chance, ended["val/error"], ended["data.name"]))
+    if "val/error" not in ended:
+        return 0
+    return sum(map(at_chance, ended["val/error"], data_names(ended)))
 
 
 def _stands_for(source: Source) -> str:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import cached_property
 
 import numpy as np
@@ -14,6 +18,8 @@ from shared.report.declare import SCORE, Band
 from shared.spec import Preset, RunSpec
 
 STATUSES = ("finished", "diverged")
+COLUMNS = ["x", "mean", "sd", "n", "low", "high"]
+"""Of every frame that is drawn."""
 
 
 class ReportError(ValueError):
@@ -35,6 +41,23 @@ class Summary:
         return band(self.mean, self.sd, self.n, kind)
 
 
+def spread(s: Summary) -> str:
+    """``24.84 ± 0.37``, or the mean alone where there is a single value; in powers of ten from five places on."""
+    def text(value: float) -> str:
+        return f"{value:.1e}".replace("e-0", "e-") if s.digits > 4 else f"{value:.{s.digits}f}"
+
+    return text(s.mean) + ("" if math.isnan(s.sd) else f" ± {text(s.sd)}")
+
+
+def band(self, kind: Band) -> tuple[float, float]:
+        return band(self.mean, self.sd, self.n, kind)
+
+
+def spread(s: Summary) -> str:
+    """``24.84 ± 0.37``, or the mean alone where there is a single value."""
+    return f"{s.mean:.{s.digits}f}" + ("" if math.isnan(s.sd) else f" ± {s.sd:.{s.digits}f}")
+
+
 def band(mean, sd, n, kind: Band):
     """Lower and upper end of mean ± 2 sd, or of the 95 % Student interval of the mean; NaN for a single seed."""
     n = np.asarray(n, dtype=float)
@@ -53,6 +76,25 @@ def batch_label(batch: float) -> str:
 def batch_number(label: str) -> int:
     """The batch that ``batch_label`` writes so: ``"8k"`` is 8192. Raises ValueError for other text."""
     return int(label.removesuffix("k")) * (1024 if label.endswith("k") else 1)
+
+
+def fill(template: str, roles: Mapping[str, str]) -> str:
+    """Put in the roles that are given and leave the others as templates."""
+    return re.sub(r"{(\w+)}", lambda m: roles.get(m[1], m[0]), template)
+
+
+def data_names(rows: pd.DataFrame) -> pd.Series:
+    """The data set that each run used: a declared name may leave a choice."""
+    return rows.get("provenance.data_name", rows.get("data.name", pd.Series(dtype=str)))
+
+
+def column(table: pd.DataFrame, metric: str) -> pd.Series | None:
+    """A metric as floats; ``100-train/error`` is 100 minus ``train/error``. None where the table lacks it."""
+    name = metric.removeprefix("100-")
+    if name not in table:
+        return None
+    values = pd.to_numeric(table[name], errors="coerce")
+    return values if name == metric else 100 - values
 
 
 @dataclass(frozen=True)
@@ -99,8 +141,30 @@ class Source:
     def of(self, arm: str) -> pd.DataFrame:
         return self.rows[self.rows["arm"] == arm] if len(self.rows) else self.rows
 
-    def missing(self, arms) -> list[str]:
+    def arms(self, template: str, **roles: str) -> tuple[str, ...]:
+        """The arms that a template names here; a ``*`` stands for every declared arm of that form."""
+        named = self.paper.arms(fill(template, roles), self.preset)
+        return tuple(arm for n in named for arm in ([a for a in self.specs if fnmatchcase(a, n)] if "*" in n else [n]))
+
+    def missing(self, arms: Iterable[str]) -> list[str]:
         return [arm for arm in dict.fromkeys(arms) if not len(self.of(arm))]
+
+    @cached_property
+    def idle(self) -> dict[str, str]:
+        """``{arm: sweep}`` of the arms that stand only in sweeps without any finished run."""
+        sweeps = {s.name: dict.fromkeys(spec.arm for spec in s.specs) for s in self.paper.sweeps(self.preset)}
+        unrun = {name for name, arms in sweeps.items() if len(self.missing(arms)) == len(arms)}
+        busy = {arm for name, arms in sweeps.items() if name not in unrun for arm in arms}
+        named = [(arm, name) for name in sweeps if name in unrun for arm in sweeps[name] if arm not in busy]
+        return dict(reversed(named))  # an arm of several is counted in the first
+
+    def gaps(self, arms: Iterable[str], most: int = 3) -> tuple[str, ...]:
+        """The declared ones among ``arms`` without a run, for print; a whole sweep without any is named instead of
+        more than ``most`` arms of it."""
+        lost = [arm for arm in self.missing(arms) if arm in self.specs]
+        many = {name for name in self.idle.values() if sum(self.idle.get(a) == name for a in lost) > most}
+        named = (f"sweep `{self.idle[a]}`" if self.idle.get(a) in many else f"`{a}`" for a in lost)
+        return tuple(dict.fromkeys(named))
 
     def label(self, template: str, arm: str, **roles: object) -> str:
         """A label template filled from the roles and the arm's declared spec."""
@@ -113,9 +177,9 @@ class Source:
     def summary(self, arm: str, metric: str = SCORE) -> Summary | None:
         """Mean and spread of a metric over the seeds of an arm; None when the arm has no value."""
         runs = self.of(arm)
-        if not len(runs) or metric not in runs:
+        values = column(runs, metric)
+        if values is None or not len(runs):
             return None
-        values = pd.to_numeric(runs[metric], errors="coerce")
         if metric == SCORE and "val/error" in runs:  # a diverged run counts as chance level
             values = values.where(runs["status"] != "diverged", pd.to_numeric(runs["val/error"], errors="coerce"))
         known = values.notna()
@@ -123,6 +187,24 @@ class Source:
             return None
         lost = int((runs["status"] == "diverged")[known].sum())
         return Summary(int(known.sum()), float(values.mean()), float(values.std(ddof=1)), lost)
+
+    def at(self, arm: str, metric: str, epoch: float) -> Summary | None:
+        """Mean and spread over the seeds of what the history says at an epoch; None where it says nothing."""
+        curve = self.curve(arm, metric, "epoch", "ci95")
+        found = curve[np.isclose(curve["x"], epoch)]
+        if found.empty or not found["n"].iloc[0]:
+            return None
+        return Summary(int(found["n"].iloc[0]), float(found["mean"].iloc[0]), float(found["sd"].iloc[0]))
+
+    def trace(self, run_id: str, metric: str, x: str) -> pd.DataFrame:
+        """One run's values of ``metric`` against ``x`` where it has both, in the order of its steps; as ``curve``."""
+        empty = pd.DataFrame(columns=COLUMNS, dtype=float)
+        run = self.history[self.history["run_id"] == run_id].sort_values("trainer/global_step")
+        values = column(run, metric)
+        if values is None or x not in run:
+            return empty
+        frame = pd.DataFrame({"x": run[x], "mean": values}).replace([np.inf, -np.inf], np.nan).dropna()
+        return frame.assign(sd=np.nan, n=1.0, low=np.nan, high=np.nan).reset_index(drop=True)
 
     @cached_property
     def _curves(self) -> dict[tuple[str, str, str, Band], pd.DataFrame]:
@@ -141,16 +223,21 @@ class Source:
         A diverged run stands at its final (chance-level) error from where it stopped, so that a mean over seeds
         does not improve when a seed is lost.
         """
-        empty = pd.DataFrame(columns=["x", "mean", "sd", "n", "low", "high"], dtype=float)
+        empty = pd.DataFrame(columns=COLUMNS, dtype=float)
         runs = self.of(arm)
         step = "trainer/global_step"
-        if not len(runs) or not len(self.history) or metric not in self.history or x not in self.history:
+        if not len(runs) or not len(self.history) or x not in self.history:
             return empty
         curves = self.history[self.history["run_id"].isin(set(runs["run_id"]))]
-        wide = curves.pivot_table(index=step, columns="run_id", values=metric, aggfunc="last", dropna=False)
+        values = column(curves, metric)
+        if values is None:
+            return empty
+        curves = curves.assign(value=values)
+        wide = curves.pivot_table(index=step, columns="run_id", values="value", aggfunc="last", dropna=False)
         wide = wide.dropna(how="all").replace([np.inf, -np.inf], np.nan)
         for run in runs[runs["status"] == "diverged"].itertuples(index=False):
             chance = runs.loc[runs["run_id"] == run.run_id, "val/error"].iloc[0] if "error" in metric else np.nan
+            chance = 100 - chance if metric.startswith("100-") else chance
             if run.run_id not in wide:
                 wide[run.run_id] = np.nan
             last = wide[run.run_id].last_valid_index()

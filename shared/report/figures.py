@@ -12,8 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from shared.report.plots import Line, Pane, Plot
-from shared.report.style import COLORS, DASHES, WIDTH, save, style
+from shared.report.lines import Line
+from shared.report.plots import Pane, Plot
+from shared.report.style import COLORS, DASHES, FEW, MARKERS, WIDTH, save, style
 
 
 def write(plot: Plot, folder: Path) -> list[Path]:
@@ -29,8 +30,9 @@ def draw(plot: Plot) -> Figure:
     columns = max(1, plot.columns)
     rows = -(-max(1, len(plot.panes)) // columns)
     width = WIDTH if columns > 1 else 0.72 * WIDTH
+    tall = 3.0 if columns < 3 and rows == 1 else 2.5
     with style():
-        figure = Figure(figsize=(width, rows * (3.0 if columns < 3 else 2.5) + 0.3), layout="constrained")
+        figure = Figure(figsize=(width, rows * tall + 0.3), layout="constrained")
         axes = list(figure.subplots(rows, columns, squeeze=False).flat)
         for number, (ax, pane) in enumerate(zip(axes, plot.panes, strict=False)):
             first = number % columns == 0 or not plot.share_y
@@ -50,7 +52,7 @@ def draw(plot: Plot) -> Figure:
 
 
 def _notes(plot: Plot) -> list[str]:
-    gaps = f"not run: {', '.join(plot.gaps)}" if plot.gaps else ""
+    gaps = f"not run: {', '.join(plot.gaps)}".replace("`", "") if plot.gaps else ""
     width = 110 if plot.columns > 1 else 78
     return [line for text in (plot.footer, plot.remark, gaps) for line in textwrap.wrap(text, width)]
 
@@ -65,18 +67,40 @@ def _pane(ax: Axes, pane: Pane) -> None:
         ax.set_xscale("log", base=2)
         ax.set_xticks([x for x, _ in pane.ticks], [label for _, label in pane.ticks])
         ax.minorticks_off()
+    elif pane.x_log:
+        ax.set_xscale("log")
     else:
         ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    ends = pane.range()
     for line in pane.lines:
-        (_dots if line.points else _curve)(ax, line)
+        (_dots if line.points else _curve)(ax, line, ends[0] if ends else None)
+    if ends:
+        ax.set_yscale("log")
+        ax.set_ylim(ends)
+        _sunken(ax, pane, ends[0])
     if pane.cap is not None:
         _carets(ax, pane, pane.cap)
+    for x, word in pane.marks:
+        ax.axvline(x, color="#999999", linewidth=0.7, zorder=0)
+        ax.annotate(word, (x, 0.5), (-2, 0), ("data", "axes fraction"), "offset points", ha="right", va="center",
+                    fontsize=6.8, color="#666666")  # fmt: skip
+    if pane.x_reversed:
+        ax.invert_xaxis()
     if not any(len(line.frame) for line in pane.lines):
         ax.text(0.5, 0.5, "not run", transform=ax.transAxes, ha="center", va="center", color="#777777")
-    legend = len(pane.lines) > 1 or not pane.lines[0].points
-    if legend:
-        ax.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2, borderpad=0.2, labelspacing=0.3)
-    ax.set_title(pane.title, loc="left", pad=6 + 9.6 * len(pane.lines) * legend, fontweight="bold")
+    ax.set_title(pane.title, loc="left", pad=6 + 9.6 * _legend(ax, pane), fontweight="bold")
+
+
+def _legend(ax: Axes, pane: Pane) -> int:
+    """Above the panel, in two columns where the paper's series stand beside ours; returns its lines."""
+    keyed = [line for line in pane.lines if line.keyed]
+    if len(keyed) == 1 and keyed[0].points:
+        return 0
+    mine = sum(bool(line.arm) for line in keyed)
+    columns = 2 if 0 < mine < len(keyed) else 1
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2, borderpad=0.2, labelspacing=0.3,
+              ncols=columns, columnspacing=1.2)  # fmt: skip
+    return -(-len(keyed) // columns)
 
 
 def _carets(ax: Axes, pane: Pane, cap: float) -> None:
@@ -92,16 +116,40 @@ def _carets(ax: Axes, pane: Pane, cap: float) -> None:
                         fontsize=6.8, bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8})  # fmt: skip
 
 
-def _curve(ax: Axes, line: Line) -> None:
-    frame, color = line.frame.astype(float), COLORS[line.color]
+def _sunken(ax: Axes, pane: Pane, low: float) -> None:
+    """Mark at the lower edge what is 0 or less on a logarithmic axis."""
+    for line in pane.lines:
+        sunk = pane.sunk(line)
+        for x, mean in zip(sunk["x"], sunk["mean"], strict=True):
+            ax.plot([x], [low], marker="v", color=COLORS[line.color], markersize=6, clip_on=False, zorder=5)
+            ax.annotate(f"{mean:g}", (x, low), (0, 5), textcoords="offset points", ha="center", fontsize=6.8)
+
+
+def _curve(ax: Axes, line: Line, floor: float | None) -> None:
+    frame, color = _raised(line.frame.astype(float), floor), COLORS[line.color]
     dash = DASHES[line.dash] if len(frame) else ""  # an arm without runs keeps its place in the legend, without a line
     ax.plot(frame["x"], frame["mean"], color=color, linestyle=dash, label=line.label)
     ax.fill_between(frame["x"], frame["low"], frame["high"], color=color, alpha=0.2, linewidth=0)
 
 
-def _dots(ax: Axes, line: Line) -> None:
-    frame, color, ours = line.frame, COLORS[line.color], bool(line.arm)
+def _dots(ax: Axes, line: Line, floor: float | None) -> None:
+    frame, color, ours = _raised(line.frame, floor), COLORS[line.color], bool(line.arm)
     low, high = frame["mean"] - frame["low"], frame["high"] - frame["mean"]
-    ax.errorbar(frame["x"], frame["mean"], yerr=np.nan_to_num([low, high]), color=color, label=line.label,
-                marker="o" if ours else "s", markerfacecolor=color if ours else "white", capsize=2.5,
-                elinewidth=0.9, linewidth=1.1 if ours else 0.8, linestyle="-" if ours else "--")  # fmt: skip
+    size = {"markersize": 2.8, "markevery": -(-len(frame) // FEW)} if len(frame) > FEW else {}
+    size = size if line.joined else {"markersize": 3.2, **size}
+    ax.errorbar(frame["x"], frame["mean"], yerr=np.nan_to_num([low, high]) if low.notna().any() else None,
+                color=color, label=line.label if line.keyed else None, marker=MARKERS[line.dash][not ours],
+                markerfacecolor=color if ours else "white", capsize=2.5, elinewidth=0.9,
+                linewidth=1.1 if ours else 0.8, linestyle=_joint(line), **size)  # fmt: skip
+
+
+def _raised(frame: pd.DataFrame, floor: float | None) -> pd.DataFrame:
+    """What lies below a logarithmic axis, at its lower end."""
+    return frame if floor is None else frame.assign(**{c: frame[c].clip(lower=floor) for c in ("mean", "low", "high")})
+
+
+def _joint(line: Line) -> object:
+    if not line.joined or not len(line.frame):
+        return ""
+    dashed = not line.arm and line.dash == "solid" and len(line.frame) <= FEW
+    return "--" if dashed else DASHES[line.dash]

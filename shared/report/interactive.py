@@ -9,11 +9,14 @@ from typing import Any
 
 from plotly.offline import get_plotlyjs
 
-from shared.report.plots import Line, Pane, Plot
-from shared.report.style import COLORS
+from shared.report.lines import Line
+from shared.report.plots import Pane, Plot
+from shared.report.style import COLORS, FEW
 
 SCRIPT = "plotly.min.js"
 _DASHES = {"solid": "solid", "dash": "dash", "dot": "dot"}
+_SYMBOLS = {"solid": ("circle", "square-open"), "dash": ("diamond", "diamond-open"),
+            "dot": ("triangle-up", "triangle-up-open")}  # fmt: skip
 
 
 def write_script(folder: Path) -> Path:
@@ -27,7 +30,7 @@ def spec(plot: Plot) -> dict[str, Any]:
     """``{"data": …, "layout": …}`` for ``Plotly.newPlot``; no identifiers that change from build to build."""
     columns = max(1, plot.columns)
     rows = -(-max(1, len(plot.panes)) // columns)
-    lines = max((len(pane.lines) for pane in plot.panes), default=1)
+    lines = max((len(_keyed(pane)) for pane in plot.panes), default=1)
     head, tall = 24 + 17 * lines, 260 if columns < 3 else 210
     inner = rows * tall + (rows - 1) * (head + 40)
     data: list[dict[str, Any]] = []
@@ -40,6 +43,7 @@ def spec(plot: Plot) -> dict[str, Any]:
         "hovermode": "closest",
         "modebar": {"bgcolor": "rgba(255,255,255,0)", "color": "#9aa3ab", "activecolor": "#1b1f24"},
         "annotations": [],
+        "shapes": [],
     }
     for number, pane in enumerate(plot.panes, start=1):
         axis = "" if number == 1 else str(number)
@@ -60,14 +64,31 @@ def spec(plot: Plot) -> dict[str, Any]:
             y |= {"autorangeoptions": {"maxallowed": pane.cap}}
         if pane.ticks:
             x |= {"type": "log", "tickvals": [t for t, _ in pane.ticks], "ticktext": [label for _, label in pane.ticks]}
+        elif pane.x_log:
+            x |= {"type": "log", **_DECADES}
+        if pane.x_reversed:
+            x |= {"autorange": "reversed"}
+        if ends := pane.range():
+            y |= {"type": "log", **_DECADES, "range": [round(math.log10(end), 6) for end in ends]}
         layout |= {f"xaxis{axis}": x, f"yaxis{axis}": y}
         layout["annotations"].append({
             "text": _head(pane), "showarrow": False, "align": "left", "xref": f"x{axis} domain",
             "yref": f"y{axis} domain", "x": 0, "y": 1.01, "xanchor": "left", "yanchor": "bottom",
         })  # fmt: skip
+        for place, word in pane.marks:
+            layout["shapes"].append({
+                "type": "line", "xref": f"x{axis}", "yref": f"y{axis} domain", "x0": place, "x1": place, "y0": 0, "y1": 1,
+                "layer": "below", "line": {"color": "#999", "width": 1},
+            })  # fmt: skip
+            layout["annotations"].append({
+                "text": word, "showarrow": False, "xref": f"x{axis}", "yref": f"y{axis} domain", "x": place, "y": 1,
+                "xanchor": "left", "yanchor": "top", "font": {"color": "#666", "size": 11},
+            })  # fmt: skip
         for line in pane.lines:
-            data += _traces(line, axis)
-            data += _carets(pane, line, axis)
+            data += _traces(line, axis, ends[0] if ends else None)
+            data += _carets(pane, line, axis, ends[0] if ends else None)
+    if not layout["shapes"]:
+        del layout["shapes"]
     return {"data": data, "layout": layout}
 
 
@@ -76,23 +97,37 @@ def as_json(plot: Plot) -> str:
     return json.dumps(spec(plot), ensure_ascii=False, sort_keys=True, allow_nan=False).replace("</", "<\\/")
 
 
+_DECADES = {"dtick": 1, "exponentformat": "power"}
+_DOTS = {"solid": "●□", "dash": "◆◇", "dot": "▲△"}
 _KEYS = {"solid": "━━", "dash": "╍╍", "dot": "┅┅"}
 
 
 def _head(pane: Pane) -> str:
     """Title and legend of one panel as plotly's small HTML."""
-    keys = [] if len(pane.lines) == 1 and pane.lines[0].points else [
-        f'<span style="color:{COLORS[line.color]}">{_KEYS[line.dash]}</span> {line.label}' for line in pane.lines
+    lines = _keyed(pane)
+    keys = [] if len(lines) == 1 and lines[0].points else [
+        f'<span style="color:{COLORS[line.color]}">{_key(line)}</span> {line.label}' for line in lines
     ]  # fmt: skip
     return "<br>".join([f"<b>{pane.title}</b>", *keys])
+
+
+def _key(line: Line) -> str:
+    return _DOTS[line.dash][not line.arm] if line.points else _KEYS[line.dash]
+
+
+def _keyed(pane: Pane) -> list[Line]:
+    return [line for line in pane.lines if line.keyed]
 
 
 def _numbers(values) -> list[float | None]:
     return [None if math.isnan(v) else float(f"{v:.6g}") for v in values.astype(float)]
 
 
-def _traces(line: Line, axis: str) -> list[dict[str, Any]]:
+def _traces(line: Line, axis: str, floor: float | None) -> list[dict[str, Any]]:
+    """``floor``: the lower end of a logarithmic y axis."""
     frame, color = line.frame, COLORS[line.color]
+    if floor is not None:
+        frame = frame.assign(mean=frame["mean"].where(frame["mean"] > 0), low=frame["low"].clip(lower=floor))
     if frame.empty:
         return []
     place = {"xaxis": f"x{axis}", "yaxis": f"y{axis}", "type": "scatter"}
@@ -101,13 +136,14 @@ def _traces(line: Line, axis: str) -> list[dict[str, Any]]:
     hover = {
         "name": line.label,
         "customdata": [list(part) for part in zip(low, high, _numbers(frame["n"]), strict=True)],
-        "hovertemplate": "%{x}: %{y:.2f} [%{customdata[0]:.2f}, %{customdata[1]:.2f}], n = %{customdata[2]}",
+        "hovertemplate": _hover(line, floor),
     }
     if line.points:
         bars = _numbers((frame["high"] - frame["mean"]).fillna(0))
-        marker = {"color": color, "size": 8, "symbol": "circle" if line.arm else "square-open"}
-        return [place | hover | {"x": x, "y": mean, "mode": "lines+markers", "marker": marker,
-                                 "line": {"color": color, "width": 1.5, "dash": "solid" if line.arm else "dash"},
+        marker = {"color": color, "size": 8 if len(frame) <= FEW else 4, "symbol": _SYMBOLS[line.dash][not line.arm]}
+        dash = _DASHES[line.dash] if line.arm or line.dash != "solid" else "dash"
+        return [place | hover | {"x": x, "y": mean, "mode": "lines+markers" if line.joined else "markers",
+                                 "marker": marker, "line": {"color": color, "width": 1.5, "dash": dash},
                                  "error_y": {"type": "data", "array": bars, "color": color}}]  # fmt: skip
     shade = {"mode": "lines", "line": {"width": 0, "color": color}, "hoverinfo": "skip"}
     return [
@@ -118,15 +154,22 @@ def _traces(line: Line, axis: str) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _carets(pane: Pane, line: Line, axis: str) -> list[dict[str, Any]]:
-    """Points above the pane's cap, at its upper edge with their value."""
-    frame = pane.beyond(line)
-    if frame.empty:
-        return []
+def _carets(pane: Pane, line: Line, axis: str, floor: float | None) -> list[dict[str, Any]]:
+    """Points outside the y axis, at its edge with their value."""
+    edges = ((pane.beyond(line), pane.cap, "triangle-up", "bottom center", ".1f"),
+             (pane.sunk(line), floor, "triangle-down", "top center", "g"))  # fmt: skip
     return [{"xaxis": f"x{axis}", "yaxis": f"y{axis}", "type": "scatter", "mode": "markers+text", "cliponaxis": False,
-             "x": _numbers(frame["x"]), "y": [pane.cap] * len(frame), "text": [f"{m:.1f}" for m in frame["mean"]],
-             "textposition": "bottom center", "hovertemplate": "%{x}: %{text}<extra></extra>",
-             "marker": {"color": COLORS[line.color], "size": 10, "symbol": "triangle-up"}}]  # fmt: skip
+             "x": _numbers(frame["x"]), "y": [edge] * len(frame), "text": [format(m, form) for m in frame["mean"]],
+             "textposition": where, "hovertemplate": "%{x}: %{text}<extra></extra>",
+             "marker": {"color": COLORS[line.color], "size": 10, "symbol": symbol}}
+            for frame, edge, symbol, where, form in edges if len(frame)]  # fmt: skip
+
+
+def _hover(line: Line, floor: float | None) -> str:
+    number = ":.2f" if floor is None else ":.3g"
+    if not line.frame["low"].notna().any():
+        return f"%{{x}}: %{{y{number}}}"
+    return f"%{{x}}: %{{y{number}}} [%{{customdata[0]{number}}}, %{{customdata[1]{number}}}], n = %{{customdata[2]}}"
 
 
 def _translucent(color: str) -> str:

@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
-from shared.report.data import ReportError, Source, Summary, band, batch_label
+from shared.report.data import ReportError, Source, batch_label, data_names
 from shared.report.declare import BANDS, Curves, Figure, Panel, Points
+from shared.report.lines import Line, kind_of, ours, theirs
 
-
-@dataclass(frozen=True)
-class Line:
-    label: str
-    arm: str
-    """Empty for the paper's own points."""
-    frame: pd.DataFrame
-    """Columns x, mean, sd, n, low, high (and ``arm`` for points)."""
-    color: str
-    dash: str = "solid"
-    points: bool = False
-    """Markers with error bars rather than a curve with a band; the paper's are hollow."""
+TICKS = 11
+"""Labels that an axis of batches has room for."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +23,34 @@ class Pane:
     x_label: str
     y_label: str
     ticks: tuple[tuple[float, str], ...] = ()
-    """(position, label) on a log2 axis; empty for a linear axis."""
+    """(position, label) on a logarithmic x axis; empty: chosen when drawn."""
     cap: float | None = None
     """Upper end of the y axis; points above it stand there as a caret with their value."""
+    x_log: bool = False
+    x_reversed: bool = False
+    y_log: bool = False
+    marks: tuple[tuple[float, str], ...] = ()
 
     def beyond(self, line: Line) -> pd.DataFrame:
         """The points of a line that lie above the cap."""
         return line.frame[line.frame["mean"] > (math.inf if self.cap is None else self.cap)]
+
+    def sunk(self, line: Line) -> pd.DataFrame:
+        """The points of a line that a logarithmic y axis cannot show: they stand at its lower edge."""
+        return line.frame[(line.frame["mean"] <= 0) & self.y_log]
+
+    def range(self) -> tuple[float, float] | None:
+        """Ends of a logarithmic y axis: all positive means, and upper ends of bands. None for a linear axis."""
+        if not self.y_log:
+            return None
+        frames = [line.frame for line in self.lines if len(line.frame)]
+        seen = pd.concat([part for f in frames for part in (f["mean"], f["high"])]) if frames else pd.Series([1.0])
+        means = pd.concat([f["mean"] for f in frames]) if frames else seen
+        means, top = means[means > 0], seen[seen > 0]
+        if means.empty:
+            return 0.1, 10.0
+        low = float(means.min()) / (4.0 if any(len(self.sunk(line)) for line in self.lines) else 1.5)
+        return low, 1.5 * float(top.max())
 
 
 @dataclass(frozen=True)
@@ -52,7 +65,7 @@ class Plot:
     columns: int
     share_y: bool
     gaps: tuple[str, ...] = field(default=())
-    """Declared arms that have no finished run."""
+    """Declared arms, or whole sweeps, that have no finished run."""
     remark: str = ""
     """What a reader must know about the paper's points."""
 
@@ -78,132 +91,141 @@ class Plot:
 
 def plot(declared: Figure, source: Source) -> Plot:
     """What a declared figure shows for these runs; arms without runs become gaps, never an error."""
-    return _points(declared, source) if isinstance(declared, Points) else _curves(declared, source)
+    shown, arms, unsure = [], [], []
+    for panel, roles in _expanded(declared, source):
+        named = [(s, source.arms(s.arm, **roles)) for s in panel.series]
+        if _skipped(declared, source, named, panel):
+            continue
+        mine = [arm for _, found in named for arm in found]
+        lines = [line for s, found in named
+                 for line in ours(s, declared, source, found, source.label(s.label, found[-1] if found else "", **roles))]  # fmt: skip
+        several = len(panel.series) > 1
+        printed = [theirs(s, declared, source, roles, s.color if several else "paper") for s in panel.series]
+        others = [replace(line, label=f"paper, {s.label}" if several else "paper")
+                  for s, (line, _) in zip(panel.series, printed, strict=True) if line]  # fmt: skip
+        arms += mine
+        unsure += [x for _, lost in printed for x in lost]
+        title = source.label(panel.title, mine[-1] if mine else "", **roles)
+        shown.append(_Shown(panel, title, lines, others, bool(len(source.missing(mine)) < len(set(mine)))))
+    alone = source.preset == "paper" and any(s.run for s in shown)
+    shown = [s for s in shown if s.run or (alone and s.panel.alone and s.theirs)]
+    panes, columns = _laid_out(declared, source, shown)
+    gaps = "" if not unsure else ", ".join(batch_label(x) for x in sorted(unsure))
+    return Plot(
+        f"{source.paper.key}-{source.preset}-{declared.key}", panes, _footer(declared, source, arms), columns,
+        declared.share_y, source.gaps(arms), f"the paper plots {gaps} without printing a number: left out" * bool(gaps),
+    )  # fmt: skip
 
 
-def spread(s: Summary) -> str:
-    """``24.84 ± 0.37``, or the mean alone where there is a single value."""
-    return f"{s.mean:.{s.digits}f}" + ("" if math.isnan(s.sd) else f" ± {s.sd:.{s.digits}f}")
+def arms_of(declared: Figure, source: Source) -> list[str]:
+    """Every arm of this preset that a figure shows, run or not; empty when it has no place at this scale."""
+    found = [source.arms(s.arm, **roles) for panel, roles in _expanded(declared, source) for s in panel.series]
+    return [arm for arm in dict.fromkeys(a for arms in found for a in arms) if arm in source.specs]
 
 
-def _footer(source: Source, arms: list[str], kind: str) -> str:
-    have = [s.n for a in dict.fromkeys(arms) if (s := source.summary(a))]
-    if not have:
-        return f"{source.preset} scale · no runs"
-    n = f"{have[0]}" if min(have) == max(have) else f"{min(have)}–{max(have)}"
-    data = sorted({str(d) for a in arms for d in source.of(a).get("data.name", ())})
-    return " · ".join([f"{source.preset} scale", *data, f"n = {n} seeds an arm", BANDS[kind]])
+@dataclass(frozen=True)
+class _Shown:
+    panel: Panel
+    title: str
+    ours: list[Line]
+    theirs: list[Line]
+    run: bool
 
 
-def _curves(declared: Curves, source: Source) -> Plot:
-    panes, arms = [], []
-    for panel in declared.panels:
-        for value in _values(panel, source):
-            roles = dict(value)
-            series = [(s, source.paper.arms(s.arm.format_map(_Keep(roles)), source.preset)[0]) for s in panel.series]
-            if len(series) > 1 and len({(a, s.metric) for s, a in series}) == 1:
-                continue
-            if any(_stands_for(source, arm) in declared.omit for _, arm in series):
-                continue
-            arms += [arm for _, arm in series]
-            lines = tuple(
-                Line(_legend(declared, source, source.label(s.label, arm, **roles), arm), arm,
-                     source.curve(arm, s.metric, declared.x, declared.band), s.color, s.dash)
-                for s, arm in series
-            )  # fmt: skip
-            panes.append(Pane(source.label(panel.title, series[-1][1], **roles), lines,
-                              declared.x_label, declared.y_label))  # fmt: skip
-    return Plot(_name(declared, source), tuple(panes), _footer(source, arms, declared.band),
-                min(declared.columns, max(1, len(panes))), True, tuple(source.missing(arms)))  # fmt: skip
+def _expanded(declared: Figure, source: Source) -> Iterator[tuple[Panel, dict[str, str]]]:
+    """Every panel for every value of the one role of its curves that holds several; panels that share the values
+    take turns, so that what belongs to one value stands together."""
+    roles = source.paper.roles(source.preset)
+    values, panels = [], [p for p in declared.parts() if source.preset in p.presets]
+    for panel in panels:
+        curves = [s.arm for s in panel.series if kind_of(s, declared) != "arms"]
+        many = {k for k, v in roles.items() if isinstance(v, tuple) and any("{" + k + "}" in arm for arm in curves)}
+        if len(many) > 1:
+            raise ReportError(f"panel {panel.title!r} expands over {' and '.join(sorted(many))}; use one such role")
+        values.append([{role: value} for role in many for value in roles[role]] or [{}])
+    if all(v == values[0] for v in values):
+        yield from ((panel, value) for value in (values or [[]])[0] for panel in panels)
+    else:
+        yield from ((p, value) for p, found in zip(panels, values, strict=True) for value in found)
+
+
+def _skipped(declared: Figure, source: Source, named: list, panel: Panel) -> bool:
+    """Whether the paper's figure has no such panel, or one that would set an arm against itself."""
+    if not isinstance(declared, Curves):
+        return False
+    if len(named) > 1 and len({(arms, s.metric) for s, arms in named}) == 1:
+        return True
+    return any(_stands_for(source, arm) in declared.omit for _, arms in named for arm in arms)
 
 
 def _stands_for(source: Source, arm: str) -> str:
     """The arm of the paper preset; empty where there is none."""
-    theirs = source.paper.counterpart(source.specs[arm]) if arm in source.specs else None
-    return theirs.arm if theirs else ""
+    theirs_ = source.paper.counterpart(source.specs[arm]) if arm in source.specs else None
+    return theirs_.arm if theirs_ else ""
 
 
-class _Keep(dict):
-    """Fills the roles that it knows and leaves the others as templates."""
-
-    def __missing__(self, key: str) -> str:
-        return "{" + key + "}"
-
-
-def _values(panel: Panel, source: Source) -> list[tuple[tuple[str, str], ...]]:
-    """One set of role values per panel: every value of the one role that holds several."""
-    roles = source.paper.roles(source.preset)
-    many = {k for k, v in roles.items() if isinstance(v, tuple) for s in panel.series if "{" + k + "}" in s.arm}
-    if len(many) > 1:
-        raise ReportError(f"panel {panel.title!r} expands over {' and '.join(sorted(many))}; use one such role")
-    return [((role, value),) for role in many for value in roles[role]] or [()]
-
-
-def _legend(declared: Curves, source: Source, label: str, arm: str) -> str:
-    score = source.summary(arm, declared.legend_metric) if declared.legend_metric else None
-    if not len(source.of(arm)):
-        return f"{label}: not run"
-    if score is None:
-        return label
-    lost = f", {score.diverged} of {score.n} diverged" if score.diverged else ""
-    return f"{label}: {spread(score)} %{lost}"
-
-
-def _points(declared: Points, source: Source) -> Plot:
-    arms = list(source.paper.arms(declared.arms, source.preset))
-    found: list[tuple[str, Summary]] = [(a, s) for a in arms if (s := source.summary(a, declared.metric))]
-    ours = pd.DataFrame(
-        [{"arm": a, "x": float(getattr(source.specs[a], declared.x)), "mean": s.mean, "sd": s.sd, "n": s.n,
-          **dict(zip(("low", "high"), map(float, s.band(declared.band)), strict=True))} for a, s in found],
-        columns=["arm", "x", "mean", "sd", "n", "low", "high"],
-    ).sort_values("x")  # fmt: skip
-    lines = [Line("ours", "ours", ours, "large", points=True)]
-    theirs, unsure = _reference(declared, source)
-    panes = [Pane(f"This suite, {source.preset} scale", tuple(lines), declared.x_label, declared.y_label,
-                  _ticks(ours["x"]), _cap(declared, ours))]  # fmt: skip
-    if len(theirs):
-        line = Line("paper", "", theirs, "paper", points=True)
-        if source.preset == "paper":
-            xs = pd.concat([ours["x"], theirs["x"]])
-            panes = [Pane("", (*lines, line), declared.x_label, declared.y_label, _ticks(xs))]
-        else:
-            title = f"{source.paper.authors.split(',')[0]} et al. {source.paper.year}, {declared.where}"
-            panes.append(Pane(title, (line,), declared.x_label, declared.y_label, _ticks(theirs["x"])))
-    return Plot(_name(declared, source), tuple(panes), _footer(source, arms, declared.band),
-                len(panes), False, tuple(source.missing(arms)), unsure)  # fmt: skip
+def _laid_out(declared: Figure, source: Source, shown: list[_Shown]) -> tuple[tuple[Pane, ...], int]:
+    """The panes in order and how many stand in a row: at paper scale the paper's points lie over ours, elsewhere they
+    have panes of their own, beside a single panel or below a row of several."""
+    columns = max(1, min(declared.columns, len(shown)))
+    over = source.preset == "paper"
+    apart = not over and any(s.theirs for s in shown)
+    name = f"{source.paper.authors.split(',')[0]} et al. {source.paper.year}"
+    here = f"This suite, {source.preset} scale"
+    panes: list[Pane] = []
+    for start in range(0, len(shown), columns):
+        row = shown[start : start + columns]
+        for s in row:
+            if not s.run:
+                lines = [replace(line, label=line.label.removeprefix("paper, "), joined=True) for line in s.theirs]
+                panes.append(_pane(declared, s, f"{s.title}, {name}", lines))
+                continue
+            both = [*s.ours, *s.theirs] if over else s.ours
+            title = ", ".join(filter(None, (s.title, "this suite" if apart else "")))
+            title = title if s.panel.title else "" if len(both) > len(s.ours) else here
+            panes.append(_pane(declared, s, title, both))
+        if apart:
+            for s in (s for s in row if s.run and s.theirs):
+                title = f"{s.title}, {name}" if s.panel.title else f"{name}, {declared.where}"
+                lines = [replace(line, label=line.label.removeprefix("paper, "), joined=True) for line in s.theirs]
+                panes.append(_pane(declared, s, title, lines))
+    return tuple(panes), max(columns, 2) if apart else columns
 
 
-def _reference(declared: Points, source: Source) -> tuple[pd.DataFrame, str]:
-    """The paper's points with the band of ours, and a remark on those left out because no number is printed."""
-    table = read_reference(source, declared.reference)
-    if table.empty:
-        return table, ""
-    unsure = table["mean"].isna() | (table["tag"] == "M")
-    kept = table[~unsure]
-    frame = pd.DataFrame({"arm": "", "x": kept[declared.x], "mean": kept["mean"], "sd": kept["sd"], "n": kept["n"]})
-    frame = frame.astype({c: float for c in ("x", "mean", "sd", "n")}).sort_values("x").reset_index(drop=True)
-    frame["low"], frame["high"] = band(frame["mean"], frame["sd"], frame["n"], declared.band)
-    lost = ", ".join(batch_label(x) for x in sorted(table.loc[unsure, declared.x]))
-    return frame, f"the paper plots {lost} without printing a number: left out" if lost else ""
+def _pane(declared: Figure, shown: _Shown, title: str, lines: list[Line]) -> Pane:
+    batches = declared.x == "batch_size" and declared.x_log
+    return Pane(title, tuple(lines), declared.x_label, shown.panel.y_label or declared.y_label,
+                _ticks(lines) if batches else (), _cap(declared, lines), declared.x_log, declared.x_reversed,
+                shown.panel.y_log, declared.marks)  # fmt: skip
 
 
-def read_reference(source: Source, name: str | None) -> pd.DataFrame:
-    """A CSV of the paper's ``reference/`` folder; empty when there is none."""
-    path = source.paper.folder / "reference" / (name or "")
-    return pd.read_csv(path, comment="#") if name and path.is_file() else pd.DataFrame()
+def _footer(declared: Figure, source: Source, arms: list[str]) -> str:
+    have = [n for a in dict.fromkeys(arms) if (n := len(source.of(a)))]
+    if not have:
+        return f"{source.preset} scale · no runs"
+    n = f"{have[0]}" if min(have) == max(have) else f"{min(have)}–{max(have)}"
+    data = sorted({str(d) for a in arms for d in data_names(source.of(a))})
+    kinds = {kind_of(s, declared) for panel in declared.parts() for s in panel.series}
+    parts = [BANDS[declared.band]] * bool(kinds - {"runs"}) + ["a line for each run"] * ("runs" in kinds)
+    return " · ".join([f"{source.preset} scale", *data, f"n = {n} seed{'s' * (n != '1')} an arm", *parts])
 
 
-def _cap(declared: Points, ours: pd.DataFrame) -> float | None:
-    """Where to cut the y axis so that a failed batch does not flatten the others; None when all are within reach."""
-    if declared.reach is None or ours.empty:
+def _cap(declared: Figure, lines: list[Line]) -> float | None:
+    """Where to cut the y axis so that a failed batch does not flatten the others; None when all are within reach,
+    and beside the paper's points."""
+    mine = lines[0].frame["mean"]
+    reach = declared.reach if isinstance(declared, Points) else None
+    if reach is None or not len(mine) or not all(line.arm for line in lines):
         return None
-    top = math.ceil(float(ours["mean"].min()) + declared.reach)
-    return float(top) if (ours["mean"] > top).any() else None
+    top = math.ceil(float(mine.min()) + reach)
+    return float(top) if (mine > top).any() else None
 
 
-def _ticks(xs: pd.Series) -> tuple[tuple[float, str], ...]:
-    return tuple((float(x), batch_label(x)) for x in sorted(set(xs)))
-
-
-def _name(declared: Figure, source: Source) -> str:
-    return f"{source.paper.key}-{source.preset}-{declared.key}"
+def _ticks(lines: list[Line]) -> tuple[tuple[float, str], ...]:
+    """A label for each batch, as far as there is room."""
+    xs = sorted({float(x) for line in lines for x in line.frame["x"]})
+    kept = xs[:1]
+    for x in xs[1:]:
+        if math.log(x / kept[-1]) >= math.log(xs[-1] / xs[0]) / TICKS:
+            kept.append(x)
+    return tuple((x, batch_label(x)) for x in kept)

@@ -19,6 +19,10 @@ COLORS = {
 }
 """Okabe–Ito. The small batch is orange and the large one blue, as in Goyal et al."""
 
+MARKERS = {"solid": "os", "dash": "DD", "dot": "^^"}
+"""Of our points and of the paper's, which are hollow."""
+FEW = 30
+"""Points of a line that get a full marker each; of more, small ones and not all."""
 DASHES = {"solid": "-", "dash": (0, (4, 1.6)), "dot": (0, (1, 1.4))}
 WIDTH = 6.69
 """Inches: the text width of an A4 page with 20 mm margins."""

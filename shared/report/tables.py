@@ -1,19 +1,20 @@
-"""The paper's tables with ours beside them, and the tables on tuning, deviations, cost and origin."""
+"""The paper's tables with ours beside them, and what the tuning runs say."""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
 from shared.report.claims import as_printed
-from shared.report.data import Source, Summary, batch_label, batch_number
-from shared.report.declare import SCORE, Table
-from shared.report.grid import Column, Grid, number, short
-from shared.report.plots import read_reference, spread
-from shared.spec import diff
+from shared.report.data import Source, Summary, batch_label, batch_number, spread
+from shared.report.declare import SCORE, Cell, Row, Table
+from shared.report.grid import Column, Grid, short
+from shared.report.lines import read_reference
+from shared.spec import Preset
 
 CHOOSING = ("tune", "pilot")
 """Sweeps that choose settings on held-out training images; never judged."""
@@ -23,6 +24,8 @@ def of_paper(table: Table, source: Source) -> Grid:
     """The paper's table: its rows in its order, our mean ± sd (n) and settings, then the paper's."""
     if not table.rows:
         return _reference_only(table, source)
+    if table.cells:
+        return _with_cells(table, source)
     reference = read_reference(source, table.reference)
     names = [heading for _, heading in table.fields]
     columns = (Column("run", 28), *(Column(n, 7, "right") for n in names),
@@ -40,6 +43,49 @@ def of_paper(table: Table, source: Source) -> Grid:
         numbers.append({"run": row.label, "arm": arm, **_flat("ours", ours), **_flat("paper", theirs)})
     title = f"{table.where}: {table.title} ({source.preset} scale)"
     return Grid(f"{source.paper.key}-{source.preset}-{table.key}", title, columns, tuple(texts), pd.DataFrame(numbers))
+
+
+def _with_cells(table: Table, source: Source) -> Grid:
+    """Ours above the paper's, for each row that is declared at this preset and, at paper scale, each that is printed.
+
+    A row whose arms all lack runs says so and shows the paper's numbers alone. No rows: none is declared here.
+    """
+    reference = read_reference(source, table.reference)
+    whose = ("here", "paper") if len(reference) else ()
+    texts, numbers = [], []
+    for row in table.rows:
+        cells = [(c, c.metric.replace("{row}", row.arm), _arm(c, row, source, source.preset)) for c in table.cells]
+        theirs = [_printed(reference, _arm(c, row, source, "paper"), c.printed or m) for c, m, _ in cells]
+        mine = [source.summary(arm, m) if row.at is None else source.at(arm, m, row.at) for _, m, arm in cells]
+        declared = any(arm in source.specs for *_, arm in cells)
+        if not (declared or (source.preset == "paper" and any(theirs))) or (row.at is not None and not any(mine)):
+            continue
+        run = any(len(source.of(arm)) for *_, arm in cells)
+        if run or not any(theirs):
+            ours = [score(_fine(s)) if s or len(source.of(arm)) else "not run"
+                    for (*_, arm), s in zip(cells, mine, strict=True)]  # fmt: skip
+            texts.append((row.label, *whose[:1], *ours))
+        if any(theirs):
+            texts.append(("" if run else f"{row.label} (not run)", "paper", *map(score, theirs)))
+        numbers += [{"run": row.label, "arm": arm, "metric": m, **_flat("ours", s), **_flat("paper", p)}
+                    for (_, m, arm), s, p in zip(cells, mine, theirs, strict=True)]  # fmt: skip
+    label = min(36, 2 + max((len(text[0]) for text in texts), default=0))
+    wide = (100 - label - 8 * bool(whose)) // len(table.cells)
+    columns = (Column("run", label), *(Column("", 8) for _ in whose[:1]),
+               *(Column(f"{c.heading} (n)", wide, "right") for c in table.cells))  # fmt: skip
+    title = f"{table.where}: {table.title} ({source.preset} scale)"
+    return Grid(f"{source.paper.key}-{source.preset}-{table.key}", title, columns, tuple(texts), pd.DataFrame(numbers))
+
+
+def _arm(cell: Cell, row: Row, source: Source, preset: Preset) -> str:
+    return source.paper.arms(cell.arm.replace("{row}", row.arm), preset)[0]
+
+
+def _fine(summary: Summary | None) -> Summary | None:
+    """With enough places to show two digits of a small mean."""
+    if summary is None or not 0 < abs(summary.mean) < 0.1:
+        return summary
+    return replace(summary, digits=min(7, 1 - math.floor(math.log10(abs(summary.mean)))))
 
 
 def _settings(spec, table: Table) -> list[str]:
@@ -138,6 +184,8 @@ def choice(source: Source, metric: str = SCORE) -> str:
     """What the tuning and pilot runs say and what the judged runs use; empty without such runs."""
     arms = {sweep.name: list(dict.fromkeys(s.arm for s in sweep.specs)) for sweep in source.paper.sweeps(source.preset)}
     roles, text = source.paper.roles(source.preset), []
+    if not {"base", "large"} <= set(roles):
+        return ""
     base, large = batch_number(str(roles["base"])), roles["large"]
 
     def means(sweep: str) -> list[tuple[Any, float]]:
@@ -156,111 +204,3 @@ def choice(source: Source, metric: str = SCORE) -> str:
         text.append(f"Mean hold-out error of the pilot runs minus that of batch {batch_label(base)}, in points: "
                     f"{', '.join(steps).replace('-', '−')}; chosen as the last good batch: {large}.")  # fmt: skip
     return " ".join(text)
-
-
-def deviations(source: Source) -> Grid:
-    """Every field in which an arm differs from its counterpart in the paper: a diff of one spec each."""
-    pairs: dict[str, dict[tuple[str, str], list[str]]] = defaultdict(lambda: defaultdict(list))
-    arms = []
-    for arm, spec in source.specs.items():
-        theirs = source.paper.counterpart(spec)
-        if theirs is None:
-            continue
-        arms.append(arm)
-        for field, (a, b) in diff(theirs, spec).items():
-            pairs[field][short(a), short(b)].append(arm)
-    rows = []
-    for field, groups in pairs.items():
-        if len(groups) > 3:
-            theirs_, ours_ = ([p[i] for p in groups] for i in (0, 1))
-            touched = sum(len(g) for g in groups.values())
-            rows.append((f"`{field}`", _range(theirs_), _range(ours_), f"{touched} of {len(arms)} arms, each its own"))
-            continue
-        for (a, b), where in groups.items():
-            rows.append((f"`{field}`", a, b, _arms(where, arms)))
-    columns = (Column("field", 20), Column("paper", 22), Column("here", 24), Column("arms", 34))
-    title = f"Settings that differ from the paper ({source.preset} scale)"
-    return Grid(f"{source.paper.key}-{source.preset}-deviations", title, columns, tuple(rows))
-
-
-def _range(values: list[str]) -> str:
-    try:
-        ordered = sorted({float(v) for v in values})
-    except ValueError:
-        return ", ".join(dict.fromkeys(values))
-    return f"{ordered[0]:g} … {ordered[-1]:g}"
-
-
-def _arms(where: list[str], every: list[str]) -> str:
-    if len(where) == len(every):
-        return "every arm"
-    shown = ", ".join(f"`{a}`" for a in where[:4])
-    return shown if len(where) <= 4 else f"{shown} and {len(where) - 4} more"
-
-
-def cost(source: Source) -> Grid:
-    """Runs, hours, speed and samples of each sweep; a run that stands in several sweeps counts in the first."""
-    columns = (Column("sweep", 18), Column("runs done / declared", 16, "right"), Column("diverged", 11, "right"),
-               Column("core-hours", 12, "right"), Column("images/s (median)", 15, "right"),
-               Column("samples, millions", 15, "right"))  # fmt: skip
-    rows: list[tuple[str, ...]] = []
-    numbers: list[dict[str, Any]] = []
-    seen: set[str] = set()
-    for sweep in source.paper.sweeps(source.preset):
-        ids = {s.run_id for s in sweep.specs} - seen
-        seen |= ids
-        part = source.rows[source.rows["run_id"].isin(ids)] if len(source.rows) else source.rows
-        numbers.append({"sweep": sweep.name, "declared": len(ids), **cost_of(part)})
-    everything: dict[str, Any] = {"sweep": "all", "declared": len(seen), **cost_of(source.rows)}
-    for item in [*numbers, everything]:
-        rows.append((item["sweep"], f"{item['runs']} / {item['declared']}", str(item["diverged"]),
-                     number(item["core_hours"]), number(item["images_per_s"], 0),
-                     number(item["samples"] / 1e6, 1)))  # fmt: skip
-    title = f"Cost ({source.preset} scale)"
-    return Grid(f"{source.paper.key}-{source.preset}-cost", title, columns, tuple(rows), pd.DataFrame(numbers))
-
-
-def cost_of(part: pd.DataFrame) -> dict[str, float]:
-    """Runs, diverged runs, core-hours, median images/s and samples of some rows."""
-    if not len(part):
-        return {"runs": 0, "diverged": 0, "core_hours": 0.0, "images_per_s": math.nan, "samples": 0.0}
-    cores = pd.Series(1.0, index=part.index)
-    for name in ("execution.threads", "execution.devices", "execution.nodes"):
-        if name in part:
-            cores = cores * pd.to_numeric(part[name], errors="coerce").fillna(1)
-
-    def values(name: str) -> pd.Series:
-        return pd.to_numeric(part[name], errors="coerce") if name in part else pd.Series(math.nan, index=part.index)
-
-    return {
-        "runs": len(part),
-        "diverged": int((part["status"] == "diverged").sum()),
-        "core_hours": float((values("wall_s") * cores).sum() / 3600),
-        "images_per_s": float(values("images_per_s").median()),
-        "samples": float(values("samples").sum()),
-    }
-
-
-def origin(source: Source) -> Grid:
-    """Which revision, machine and data the rows come from."""
-    names = {"git_sha": "revision", "git_dirty": "edited", "data_name": "data", "data_sha256": "data sha256",
-             "cpu": "processor", "torch": "torch"}  # fmt: skip
-    have = [n for n in names if len(source.rows) and f"provenance.{n}" in source.rows]
-    rows = []
-    if have:
-        keys = [f"provenance.{n}" for n in have]
-        for values, part in source.rows.fillna({k: "–" for k in keys}).groupby(keys, dropna=False):
-            texts = [_origin(n, v) for n, v in zip(have, values, strict=True)]
-            rows.append((*texts, str(len(part))))
-    widths = {"git_sha": 16, "git_dirty": 9, "data_name": 15, "data_sha256": 16, "cpu": 22, "torch": 12}
-    columns = (*(Column(names[n], widths[n]) for n in have), Column("runs", 8, "right"))
-    title = f"Where the rows come from ({source.preset} scale)"
-    return Grid(f"{source.paper.key}-{source.preset}-origin", title, columns, tuple(rows))
-
-
-def _origin(name: str, value: object) -> str:
-    if name in ("git_sha", "data_sha256"):
-        return f"`{str(value)[:12]}`"
-    if name == "git_dirty":
-        return "yes" if str(value).lower() in ("true", "1", "1.0") else "no"
-    return str(value)

@@ -7,6 +7,7 @@ CLASSES = {
     "fashion-mnist": 10,
     "cifar10": 10,
     "cifar10-jpeg": 10,
+    "cifar10-any": 10,
     "digits": 10,
     "cifar100": 100,
     "imagenet": 1000,

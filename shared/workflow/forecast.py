@@ -16,6 +16,8 @@ SIZES = {  # (training, test) images
     "mnist": (60000, 10000),
     "fashion-mnist": (60000, 10000),
     "cifar10": (50000, 10000),
+    "cifar10-jpeg": (50000, 10000),
+    "cifar10-any": (50000, 10000),
     "cifar100": (50000, 10000),
     "imagenet": (1281167, 50000),
     "digits": (1437, 360),
@@ -42,6 +44,8 @@ def samples(spec: RunSpec) -> int | None:
     if spec.updates:
         return spec.updates * spec.batch_size
     known = sizes(spec)
+    if spec.task != "train":
+        return 0
     return spec.epochs * (known[0] // spec.batch_size) * spec.batch_size if known and spec.epochs else None
 
 
@@ -96,7 +100,8 @@ class Rates:
         length = spec.epochs or spec.updates or 1
         evaluations = length // spec.eval_every
         evaluated = evaluations * (known[1] if known else 0) * (2 if spec.precise_bn else 1)
-        return (total + FORWARD * (evaluated + spec.precise_bn * evaluations)) / rate + RUN_S
+        extra = spec.extra_samples(known[0]) if known else 0.0
+        return (total + extra + FORWARD * (evaluated + spec.precise_bn * evaluations)) / rate + RUN_S
 
 
 def _of_finished_runs(runs: Path) -> dict[str, float]:

@@ -91,7 +91,7 @@ def choose(
     ``arms`` are names or patterns (``kn-*-warmup``); ``assignments`` are ``a.b=c`` overrides, which make runs of their
     own (sweep ``ad-hoc``). Raises SpecError before anything starts.
     """
-    specs = paper.runs(preset, seeds, sweep)
+    specs = paper.planned(preset, seeds, sweep)
     if not specs:
         raise SpecError(f"{paper.key} declares no run for preset {preset!r}")
     if arms:
@@ -99,7 +99,7 @@ def choose(
         if unknown := [a for a in arms if not fnmatch.filter(known, a)]:
             raise SpecError(f"{paper.key} {preset} has no arm {unknown[0]!r}; there are: {', '.join(known)}")
         specs = {i: s for i, s in specs.items() if any(fnmatch.fnmatchcase(s.arm, a) for a in arms)}
-    home = {s.run_id: sw.name for sw in reversed(paper.select(preset)) for s in sw.specs}
+    home = {s.run_id: sw.name for sw in reversed(paper.select(preset, None, True)) for s in sw.specs}
     changed = [override(s, assignments) if assignments else s for s in specs.values()]
     unique = {s.run_id: s for s in changed}
     return [Task(s, home.get(i, "ad-hoc"), is_done(results, s)) for i, s in unique.items()]

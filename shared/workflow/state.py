@@ -14,7 +14,7 @@ def status_rows(paper: Paper, preset: str, results: Path) -> list[dict[str, Any]
     """One row an arm, under the first sweep that holds it: runs by state, and how many of those left failed last."""
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     seen: set[str] = set()
-    for sweep in paper.select(preset):
+    for sweep in paper.select(preset, None, True):
         for spec in sweep.specs:
             if spec.run_id in seen:
                 continue

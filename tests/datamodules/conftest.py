@@ -39,7 +39,7 @@ def unchecked(monkeypatch):
 @pytest.fixture
 def make_spec():
     def make(data: str = "digits", batch_size: int = 64, **fields) -> RunSpec:
-        chosen = {k: fields.pop(k) for k in ("augment", "train_size", "holdout") if k in fields}
+        chosen = {k: fields.pop(k) for k in ("augment", "train_size", "holdout", "pixels") if k in fields}
         base = {"paper": "p", "arm": "a", "preset": "smoke", "seed": 3, "protocol": 1, "lr": 0.1, "epochs": 3}
         if "updates" in fields:
             base.pop("epochs")

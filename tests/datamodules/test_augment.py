@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
-from shared.datamodules.augment import PAD, Draws, Normalise, augment, offsets
+from shared.datamodules.augment import PAD, Draws, Normalise, augment, motions, offsets
 from shared.datamodules.loaders import ArrayImages
 from shared.datamodules.order import MicroBatch
 
@@ -41,10 +42,35 @@ def test_draws_are_uniform_and_new_each_epoch():
     assert (draws.of(1, np.arange(20000)) != draws.of(0, np.arange(20000))).all()
 
 
-def test_grouping_does_not_matter(images):
+def test_rotated_and_shifted_against_scipy(images):
+    """Keras 1 hands R·T about the centre to this very function, then mirrors."""
+    draws = Draws(50, seed=1).of(0, np.arange(50))
+    before = images.copy()
+    out = augment(images, draws, "flip-rotate-shift")
+    assert np.array_equal(images, before)
+    size = np.array([8.0, 9.0])
+    for image, got, angle, dy, dx, flip in zip(images, out, *motions(draws), strict=True):
+        theta = np.radians(10) * angle
+        turn = np.array([[np.cos(theta), -np.sin(theta)], [np.sin(theta), np.cos(theta)]])
+        offset = (size - 1) / 2 + turn @ (0.2 * size * [dy, dx] - (size - 1) / 2)
+        moved = [ndimage.affine_transform(image[..., c], turn, offset, order=0, mode="nearest") for c in range(3)]
+        expected = np.stack(moved, axis=-1)[:, ::-1] if flip else np.stack(moved, axis=-1)
+        assert np.mean(got != expected) < 0.02  # float32 rounds a coordinate near ½ the other way at times
+
+
+def test_motions_fill_their_ranges_independently():
+    drawn = motions(Draws(20000, seed=0).of(0, np.arange(20000)))
+    for values in drawn[:3]:
+        assert np.abs(np.histogram(values, bins=20, range=(-1, 1))[0] - 1000).max() < 150
+    assert np.abs(np.corrcoef(np.stack(drawn)) - np.eye(4)).max() < 0.03
+    assert abs(drawn[3].mean() - 0.5) < 0.02
+
+
+@pytest.mark.parametrize("kind", ["crop-flip", "flip-rotate-shift"])
+def test_grouping_does_not_matter(images, kind):
     labels = np.arange(50)
     normal = Normalise((0.5, 0.4, 0.3), (0.2, 0.2, 0.3), 8, 9)
-    source = ArrayImages(images, labels, np.arange(5, 50), "crop-flip", normal, seed=4)
+    source = ArrayImages(images, labels, np.arange(5, 50), kind, normal, seed=4)
     order = np.random.default_rng(1).permutation(45)
     whole, _ = source.take(order, epoch=2)
     for size in (1, 7, 45):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from shared.datamodules import DataError, make_datamodule
-from shared.spec import Execution
+from shared.spec import Execution, ModelSpec
 
 WNIDS = ("n01440764", "n01443537")
 
@@ -78,6 +78,19 @@ def test_workers_and_resuming_do_not_matter(make_spec, root):
     early = iter(resumed)  # Lightning makes its iterator before it restores the state
     resumed.load_state_dict(state)
     assert first + sums(early) + sums(resumed) == expected
+
+
+def test_unit_pixels(make_spec, root):
+    standard, unit = (data_for(make_spec, root, augment="none", pixels=p) for p in ("standardised", "unit"))
+    ((a, _),), ((b, _),) = standard.val_dataloader(), unit.val_dataloader()
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    torch.testing.assert_close(a * std + mean, b)
+
+
+def test_nets_that_evaluate_by_batch_are_refused(make_spec, root):
+    by_batch = ModelSpec(name="resnet-50", args={"bn_eval": "batch"})
+    with pytest.raises(DataError, match="bn_eval='batch' needs data in memory"):
+        data_for(make_spec, root, model=by_batch).setup()
 
 
 def test_holdout_uses_the_evaluation_crop(make_spec, root):

@@ -9,7 +9,7 @@ import torch
 from shared.datamodules import DataError, SplitError, load, make_datamodule
 from shared.datamodules.loaders import EvalLoader
 from shared.datamodules.module import subset
-from shared.spec import DataSpec, Execution
+from shared.spec import DataSpec, Execution, ModelSpec
 
 
 def digest(images) -> list[bytes]:
@@ -88,6 +88,47 @@ def test_the_test_set_comes_whole_and_plain(make_spec):
     images = torch.cat([x for x, _ in data.val_dataloader()])
     plain = (arrays.test_x / 255 - arrays.mean[0]) / arrays.std[0]
     np.testing.assert_allclose(images.numpy(), plain, atol=1e-5)
+
+
+def test_unit_pixels_are_scaled_and_nothing_else(make_spec):
+    data = make_datamodule(make_spec(pixels="unit", batch_size=1437), Execution())
+    arrays = load("digits")
+    images = torch.cat([x for x, _ in data.val_dataloader()])
+    np.testing.assert_allclose(images.numpy(), arrays.test_x / 255, atol=1e-7)
+    ((trained, _, _),) = data.train_dataloader()
+    np.testing.assert_allclose(sorted(trained.sum((1, 2, 3))), sorted(arrays.train_x.sum((1, 2, 3)) / 255), rtol=1e-5)
+    assert (trained.min(), trained.max()) == (0, pytest.approx(1))
+
+
+@pytest.mark.parametrize("holdout", [0, 150])
+def test_plain_images_are_those_of_the_loaders_without_augmentation(make_spec, holdout):
+    data = make_datamodule(make_spec(train_size=200, holdout=holdout, augment="flip-rotate-shift"), Execution())
+    bare = make_datamodule(make_spec(train_size=200, holdout=holdout, batch_size=1), Execution())
+    images, labels = data.plain("train")
+    trained = {digest(x)[0]: int(y) for x, y, _ in bare.train_dataloader()}
+    assert dict(zip(digest(images), labels.tolist(), strict=True)) == trained
+    assert torch.equal(data.plain("train", 7)[0], images[:7])
+    images, labels = data.plain("test")
+    evaluated = list(data.val_dataloader())
+    assert torch.equal(images, torch.cat([x for x, _ in evaluated]))
+    assert torch.equal(labels, torch.cat([y for _, y in evaluated]))
+
+
+@pytest.mark.parametrize("world", [1, 2, 3])
+def test_nets_that_evaluate_by_batch_get_the_same_batches_on_any_number_of_ranks(make_spec, world, monkeypatch):
+    monkeypatch.setattr("shared.datamodules.module.STATISTICS_BATCH", 100)
+    spec = make_spec(model=ModelSpec(name="mlp-bn", args={"bn_eval": "batch"}))
+    batches = []
+    for rank in range(world):
+        data = make_datamodule(spec, Execution())
+        data._place = lambda rank=rank: (rank, world)
+        loader = data.val_dataloader()
+        batches.append([digest(x) for x, _ in loader])
+        assert len(batches[-1]) == len(loader)
+    whole = digest(data.plain("test")[0])
+    turns = [batches[i % world][i // world] for i in range(4)]
+    assert turns == [whole[:100], whole[100:200], whole[200:300], whole[300:]]
+    assert sum(map(len, batches)) == 4
 
 
 def test_micro_batches_and_devices_do_not_change_what_is_trained_on(make_spec):

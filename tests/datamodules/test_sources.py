@@ -6,12 +6,14 @@ import dataclasses
 import functools
 import gzip
 import pickle
+import shutil
 import tarfile
 
 import numpy as np
 import pytest
 
-from shared.datamodules import SOURCES, DataError, fetch, load, sources
+from shared.datamodules import SOURCES, DataError, fetch, load, make_datamodule, sources
+from shared.spec import Execution
 
 
 @pytest.mark.parametrize("zipped", [True, False])
@@ -155,6 +157,50 @@ def test_when_all_fails_one_error_names_every_place(files, tmp_path, monkeypatch
         "To fix: put the four *-ubyte.gz files into DATA_DIR/FashionMNIST/raw, or install the package",
     ):
         assert part in text
+
+
+def test_cifar10_any_is_the_official_set_if_it_is_here_and_the_images_otherwise(
+    files, unchecked, tmp_path, monkeypatch
+):
+    unchecked("cifar10")
+    unchecked("cifar10-jpeg")
+    here = tmp_path / "data"
+    images = files.images(tmp_path / "jpeg", classes=tuple("abc"), suffix="jpg", size=(32, 32))
+    shutil.make_archive(here / "cifar10-jpeg", "zip", images)
+    asked = []
+    fetchers = (
+        ("a download", lambda root: asked.append(root) or files.cifar(root / "cifar-10-batches-py", "cifar10")),
+    )
+    monkeypatch.setitem(SOURCES, "cifar10", dataclasses.replace(SOURCES["cifar10"], fetchers=fetchers))
+    arrays = load("cifar10-any", here)
+    assert (arrays.name, len(arrays.train_x), asked) == ("cifar10-jpeg", 9, [])
+    assert sources.find("cifar10-any", here) == here / "cifar10-jpeg.zip"
+    files.cifar(here / "cifar-10-batches-py", "cifar10")
+    arrays = load("cifar10-any", here)
+    assert (arrays.name, len(arrays.train_x), asked) == ("cifar10", 20, [])
+    assert sources.find("cifar10-any") == tmp_path / "cache/cifar-10-batches-py"
+    assert len(asked) == 1
+
+
+def test_cifar10_any_names_the_places_and_remedies_of_both(tmp_path):
+    with pytest.raises(DataError) as error:
+        load("cifar10-any", tmp_path)
+    text = str(error.value)
+    for part in (
+        "cifar10-any was not found",
+        f"{tmp_path}/cifar-10-batches-py: not there",
+        f"{tmp_path}/cifar10-jpeg.zip: not there",
+        "into DATA_DIR; or put cifar10-jpeg.zip",
+    ):
+        assert part in text
+
+
+def test_the_record_of_cifar10_any_names_the_set_that_was_used(files, unchecked, tmp_path, make_spec):
+    unchecked("cifar10")
+    files.cifar(tmp_path / "cifar-10-batches-py", "cifar10")
+    data = make_datamodule(make_spec("cifar10-any", batch_size=10), Execution(), tmp_path)
+    data.setup()
+    assert (data.data_name, data.train_size) == ("cifar10", 20)
 
 
 def test_an_unreachable_mirror_becomes_a_short_reason(tmp_path, monkeypatch):

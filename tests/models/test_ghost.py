@@ -162,7 +162,12 @@ def test_two_processes_leave_the_statistics_of_one(tmp_path):
 
 @pytest.mark.parametrize(
     ("options", "names"),
-    [({"bn_batch": 0}, "bn_batch"), ({"running": "last"}, "first, mean, sequential"), ({"momentum": 1.5}, "momentum")],
+    [
+        ({"bn_batch": 0}, "bn_batch"),
+        ({"running": "last"}, "first, mean, sequential"),
+        ({"momentum": 1.5}, "momentum"),
+        ({"evaluate": "ghost"}, "running, batch"),
+    ],
 )
 def test_bad_options_name_the_remedy(options, names):
     with pytest.raises(ValueError, match=names):
@@ -174,3 +179,41 @@ def test_a_chunk_of_one_value_is_refused():
     assert GhostBatchNorm(5, bn_batch=3)(vectors).shape == (5, 5)
     with pytest.raises(ValueError, match=r"bn_batch=4.*has one"):
         GhostBatchNorm(5, bn_batch=4)(vectors)
+
+
+@pytest.mark.parametrize("shape", [(12, 5), (12, 5, 3, 3)])
+def test_evaluation_by_batch_takes_the_whole_batch_and_moves_nothing(shape):
+    x = batch(12, side=3)[:, :, 0, 0] if len(shape) == 2 else batch(12)
+    made = layer(bn_batch=4, evaluate="batch").eval()
+    before = copy.deepcopy(made.state_dict())
+    axes = [0, *range(2, x.dim())]
+    mean, var = x.mean(axes, keepdim=True), x.var(axes, correction=0, keepdim=True)
+    sides = (1, 5) + (1,) * (x.dim() - 2)
+    expected = (x - mean) / (var + made.eps).sqrt() * made.weight.view(sides) + made.bias.view(sides)
+    torch.testing.assert_close(made(x), expected, rtol=1e-12, atol=1e-12)
+    assert all(torch.equal(value, before[name]) for name, value in made.state_dict().items())
+
+
+@pytest.mark.parametrize("deferred", [False, True])
+def test_training_is_the_same_whatever_evaluation_uses(deferred):
+    x, states = batch(12), []
+    for evaluate in ("running", "batch"):
+        made = layer(bn_batch=4, evaluate=evaluate, running="mean")
+        set_deferred(made, deferred)
+        output = made(x)
+        flush_running_stats(made)
+        states.append([output, made.running_mean, made.running_var, made.num_batches_tracked])
+    assert all(torch.equal(a, b) for a, b in zip(*states, strict=True))
+    assert states[0][1].any()
+
+
+def test_an_evaluation_batch_of_one_value_is_refused():
+    made = GhostBatchNorm(5, evaluate="batch").eval()
+    assert made(torch.randn(1, 5, 2, 1)).shape == (1, 5, 2, 1)
+    with pytest.raises(ValueError, match="has one: evaluate in larger batches"):
+        made(torch.randn(1, 5))
+
+
+def test_second_derivatives_in_evaluation_by_batch():
+    x, made = batch(4, side=2).requires_grad_(), layer(evaluate="batch").eval()
+    assert torch.autograd.gradgradcheck(lambda x, *_: made(x) ** 2, (x, made.weight, made.bias), fast_mode=True)

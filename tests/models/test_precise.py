@@ -64,3 +64,11 @@ def test_no_batches_is_an_error_that_leaves_the_net_alone():
         pass
     assert model.training
     assert torch.equal(model[0].running_mean, torch.zeros(3).double())
+
+
+def test_nets_that_evaluate_by_batch_are_refused():
+    model = net()
+    model[3].evaluate = "batch"
+    with pytest.raises(ValueError, match="bn_eval='batch' never reads"), precise_bn(model, [images(8)]):
+        pass
+    assert model.training

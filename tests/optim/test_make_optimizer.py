@@ -81,6 +81,36 @@ def test_adam_takes_momentum_as_beta_1():
     made = make_optimizer(nn.Linear(2, 2), OptimizerSpec(name="adam", momentum=0.8, weight_decay=0.1), 0.01)
     assert made.param_groups[0]["betas"] == (0.8, 0.999)
     assert made.param_groups[0]["weight_decay"] == 0.1
+    assert made.param_groups[0]["eps"] == 1e-8
+
+
+def adam_steps(steps: int, fused: bool, resume_at: int | None = None) -> nn.Module:
+    model = nn.Linear(3, 2).double()
+    spec = OptimizerSpec(name="adam", weight_decay=0.1, fused=fused)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.linspace(-1, 1, parameter.numel()).view_as(parameter))
+    optimizer = make_optimizer(model, spec, lr=0.01)
+    for step in range(steps):
+        if step == resume_at:
+            state = optimizer.state_dict()
+            optimizer = make_optimizer(model, spec, lr=0.01)
+            optimizer.load_state_dict(state)
+        for group in optimizer.param_groups:
+            group["lr"] = 0.01 * (step + 1)  # as the module sets it
+        for parameter in model.parameters():
+            parameter.grad = torch.sin(parameter.detach() * 7 + step)
+        optimizer.step()
+    return model
+
+
+def test_fused_adam_is_adam_and_resumes_to_the_bit():
+    fused, plain, resumed = adam_steps(9, True), adam_steps(9, False), adam_steps(9, True, resume_at=5)
+    for a, b, c in zip(fused.parameters(), plain.parameters(), resumed.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=0)
+        assert torch.equal(a, c)
+    made = make_optimizer(nn.Linear(2, 2), OptimizerSpec(name="adam", fused=True), 0.1)
+    assert made.param_groups[0]["fused"]
 
 
 @pytest.mark.parametrize(
@@ -89,6 +119,7 @@ def test_adam_takes_momentum_as_beta_1():
         ({"name": "sdg"}, r"did you mean 'sgd'\?.*sgd, adam"),
         ({"nesterov": True, "momentum": 0.0}, "nesterov needs"),
         ({"name": "adam", "nesterov": True}, "adam knows no nesterov"),
+        ({"fused": True}, "fused is for adam"),
         ({"momentum": -1.0}, "momentum"),
         ({"momentum": -1.0, "momentum_form": "absorbed"}, "momentum"),
     ],

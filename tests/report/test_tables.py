@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from replications.goyal.figures import TABLES
-from shared.report import blocks, tables
+from shared.report import blocks, ledger, tables
 from shared.report.data import ReportError, Source
 from shared.report.grid import Column, Grid, number, short
 
@@ -67,14 +67,14 @@ def test_diverged_seeds_are_named_in_the_cell(source):
 
 
 def test_deviations_come_from_the_specs(source, paper):
-    grid = tables.deviations(source)
+    grid = ledger.deviations(source)
     rows = [r for r in grid.rows]
     ours = next(iter(paper.runs("reduced").values()))
     assert ("`data.name`", "imagenet", ours.data.name, "every arm") in rows
     assert ("`epochs`", "90", str(ours.epochs), "every arm") in rows
     assert not [r for r in rows if r[0] in ("`seed`", "`arm`", "`preset`")]
     itself = Source(paper, "paper", pd.DataFrame(), pd.DataFrame())
-    assert tables.deviations(itself).rows == ()
+    assert ledger.deviations(itself).rows == ()
 
 
 def test_tuning_marks_the_lowest_rate_of_a_batch(source):
@@ -98,14 +98,14 @@ def test_the_choice_is_generated_from_the_tuning_and_pilot_runs(source, paper):
 
 
 def test_cost_counts_every_run_once(source, paper):
-    frame = tables.cost(source).numbers
+    frame = ledger.cost(source).numbers
     assert frame["runs"].sum() == len(source.rows) == frame["declared"].sum()
     assert frame["core_hours"].sum() == pytest.approx(source.rows["wall_s"].sum() / 3600)
     assert frame["diverged"].sum() == 1
 
 
 def test_origin_lists_revision_and_data(source):
-    (row,) = tables.origin(source).rows
+    (row,) = ledger.origin(source).rows
     assert row[0] == "`0123456789ab`"
     assert row[1] == "no"
     assert row[-1] == str(len(source.rows))

@@ -51,7 +51,7 @@ def fit(made: RunSpec, execution: Execution, out: Path) -> dict[str, torch.Tenso
             if trainer.is_global_zero:
                 torch.save(pl_module.net.state_dict(), out)
 
-    training.trainer_for(made, execution, data, [Keep()], False, out.parent).fit(module, datamodule=data)
+    training.trainer_for(made, execution, data, [Keep()], out.parent).fit(module, datamodule=data)
     return torch.load(out)
 
 

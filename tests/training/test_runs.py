@@ -52,7 +52,7 @@ def test_the_rate_used_is_the_schedule_of_the_method(tmp_path):
             used.append(trainer.optimizers[0].param_groups[0]["lr"])
 
     module, data = training.assemble(made, CPU, PAPER)
-    training.trainer_for(made, CPU, data, [Spy()], False, tmp_path).fit(module, datamodule=data)
+    training.trainer_for(made, CPU, data, [Spy()], tmp_path).fit(module, datamodule=data)
     plan = [
         learning_rate(i, steps_per_epoch=7, lr=0.1, warmup="gradual", warmup_epochs=1.0, warmup_lr=0.02,
                       milestones=(2,), decay=0.1) for i in range(21)

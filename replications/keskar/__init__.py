@@ -1,0 +1,76 @@
+"""Keskar et al. 2017, "On Large-Batch Training for Deep Learning: Generalization Gap and Sharp Minima" (1609.04836)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from replications.keskar.experiments import OWN_SCALE, PROTOCOL, KeskarSpec, counterpart, roles, sweeps
+from shared.paper import Paper
+
+PAPER = Paper(
+    key="keskar",
+    title="On Large-Batch Training for Deep Learning: Generalization Gap and Sharp Minima",
+    authors="Keskar, Mudigere, Nocedal, Smelyanskiy, Tang",
+    arxiv="1609.04836",
+    year=2017,
+    protocol=PROTOCOL,
+    spec=KeskarSpec,
+    sweeps=sweeps,
+    roles=roles,
+    counterpart=counterpart,
+    folder=Path(__file__).parent,
+    own_scale=OWN_SCALE,
+    notes=(
+        "The paper names Adam and no setting of it; rate 1e-3 and the other defaults are Keras', which the released "
+        "code uses.",
+        "The paper trains 'until the loss stops improving'; here training stops after five epochs without a fall of the "
+        "mean training loss by more than 1e-4, and at 100 epochs at the latest (60 on the reduced set).",
+        "An epoch drops the images left over after its last full batch; Keras trains on them as a smaller batch.",
+        "The code that measures sharpness was never released: where the solver starts (at x), the unit of the loss (the "
+        "mean), its tolerances (none), the entries of A (N(0, 1), un-normalised), one A a solution, dropout off and "
+        "double precision are our choices.",
+        "Batch norm uses the statistics of the evaluated batch of 5,000 images in data order, as in the authors' "
+        "plotting script; a value depends on that number.",
+        "Sharpness beside Tables 3 and 4 is measured on the first 10,000 training images (`sharp10k/…`), as comparisons "
+        "of F1 with itself.",
+        "The loss has no ceiling here; Keras' clipping caps an example's loss at 16.118 and the metric near 1,612.",
+        "C1 follows the released code (stride 2 in the pools); the text puts the stride in the convolutions.",
+        "F2 needs TIMIT, which is licensed, and alignments made with Kaldi; F1 takes its place in Figures 2, 5 and 6, "
+        "and runs on Fashion-MNIST too.",
+        "Figure 5 is thinned to starts after 1, 2, 5, 10, 20 and 40 epochs; the paper's curve at index k is taken as the "
+        "start after k + 1 epochs.",
+        "Figures 2, 5 and 6 rest on two seeds, so their claims on accuracy can hardly be decided; their claims on "
+        "sharpness are about orders of magnitude.",
+        "The paper does not say whether its standard deviations have n or n − 1 in the denominator; ours have n − 1.",
+        "Reference points of Figures 2 to 7 are digitised from the vector paths of the figures; Figure 4 draws "
+        "overshooting splines through an unstated number of runs: good to a point and to 30 %.",
+        "ADAGRAD, SGD, adaQN, adversarial and stability training (K13, K14) have neither settings nor numbers in the "
+        "paper and are not run.",
+    ),
+    errata=(
+        "The text says one to two orders of magnitude; Table 3's ratio for C3 at ε = 1e-3 is 8.7.",
+        "Table 4 prints F1's LB sharpness as 9.22 at 1e-3 and 9.17 at 5e-4: probably a misprint, as doubling ε should "
+        "give a factor of 2 to 4 (E4).",
+        "F2's SB sharpness rises by 1.5 (Table 3) and 5.8 (Table 4) when ε doubles; ten of the 24 ratios lie outside 2 "
+        "to 4 (E1).",
+        "LB on C3 reaches 91 % of its full-space sharpness in 100 random directions, at most 20 % on the other nets: "
+        "the scale of A, which is not stated, decides (E4).",
+        "The text draws the pairs of Figures 3 and 7 from the five trials of Table 2; eight of the twelve plotted test "
+        "accuracies lie further from the printed means than any of five values can (E2).",
+        "In Figure 3's pair of C4 the LB solution generalises better than the SB one (64.3 % against 63.7 %); Table 2 "
+        "has LB 5.3 points lower.",
+        "Figure 6 ends, for LB on F2 and SB on C1, at sharpness values that Table 3 excludes: between 420 and 1,300 "
+        "against 311 ± 38, and 3 to 6 against 28.6 ± 3.1 (E3).",
+        "Table 7's significant improvement does not hold for C3, which loses 0.47 points against plain LB; F1, F2 and "
+        "C3 end sharper than plain LB (E4).",
+        "Table 7 repeats Table 2's SB accuracies with other standard deviations for C2 (0.05 for 0.12) and C4 (0.10 for "
+        "0.5).",
+        "Table 6 gives augmented SB on C4 63.05 %, no more than without augmentation (63.08 %).",
+        "Figure 5's axis starts at 0 with a net that has had an epoch of training, and its legend reads 5E-3 where the "
+        "curve can only be 5E-4 (E5).",
+        "The text has SB and LB end at very similar training losses; Figure 3's pair of F2 has 0.001 and 0.188.",
+        "Appendix B.4 calls C2 'C3' once, and Appendix E.2 refers to Figure 7 for Table 7.",
+        "The released script trains for 20 epochs, at which Figure 2 has LB on C1 at 81 % of training accuracy: it is "
+        "not the script of the figures.",
+    ),
+)

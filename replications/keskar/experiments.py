@@ -1,0 +1,357 @@
+"""What is run for Keskar et al. 2017: declarations only.
+
+Net F1 on MNIST runs at the paper's own scale (preset ``paper``); C1 runs reduced, on 10,000 CIFAR-10 images; F1 on
+Fashion-MNIST is a repeat on data that the authors never saw. F2 and C2–C4 are declared and left to a GPU.
+
+    make replicate-keskar                               F1 at paper scale, C1 reduced, Fashion-MNIST
+    make replicate-keskar PRESET=paper ARGS="--sweep c2-tables"   CIFAR-10, 15 M parameters
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from replications.keskar.method import large_batch
+from shared.curvature.declare import Measure, Sharp
+from shared.paper import Sweep
+from shared.spec import DataSpec, ModelSpec, OptimizerSpec, Preset, RunSpec
+
+PROTOCOL = 1
+SMALL = 256
+LR = 1e-3
+"""Keras' default for Adam, which the released code uses; the paper states no rate."""
+SEEDS = (1, 2, 3, 4, 5)
+PATH_SEEDS = (1, 2)
+TUNE_SEED = 101
+"""Of its own: nothing is chosen on a run that is judged."""
+TUNE_LRS = (3e-4, 1e-3, 3e-3, 1e-2)
+TUNED = {"sb": 1e-3, "lb": 1e-3}
+"""Rates with the lowest hold-out error of the ``f1-tune`` runs, one for each batch; the same grid for both."""
+WARM = (1, 2, 5, 10, 20, 40)
+"""Small-batch epochs before the switch to the large batch (Fig 5, thinned)."""
+OWN_SCALE = ("f1-tables", "f1-slices", "f1-path", "f1-conservative", "f1-warm-start", "f1-open-choices", "f1-dinh",
+             "tune", "f1-tuned", "f1-updates")  # fmt: skip
+"""Sweeps of the paper preset that two cores can bear."""
+
+
+class KeskarSpec(RunSpec):
+    """A run of Keskar et al.: when it stops, how it treats a batch, where it starts and what it measures."""
+
+    plateau: int | None = None
+    """Stop when the epoch's mean training loss has not improved for so many epochs; None: run all epochs."""
+    plateau_delta: float = 1e-4
+    """Smallest fall of that loss, in nats, which counts as an improvement."""
+    inner_steps: int = 1
+    """Adam steps on each batch (App. E.2: 3)."""
+    proximal: float = 0.0
+    """λ of the conservative sub-problem (App. E.2: 1e-3)."""
+    start_epoch: int | None = None
+    """Start from the weights that the first parent had after this epoch; None: from scratch."""
+    keep: tuple[int, ...] = ()
+    """Epochs after which the weights are kept for other runs to start from."""
+    measure: Measure | None = None
+    second: Measure | None = None
+    """Further measurements, on other images than ``measure`` takes."""
+
+    def extra_samples(self, train_size: int) -> float:
+        measures = (m for m in (self.measure, self.second) if m)
+        return sum(m.samples(train_size, self.epochs or 1) for m in measures)
+
+
+@dataclass(frozen=True)
+class Net:
+    """A row of the paper's tables."""
+
+    model: ModelSpec
+    data: str
+    train_size: int
+    path_epochs: int = 100
+    """Epochs of Figures 2, 4, 5 and 6."""
+
+    @property
+    def large(self) -> int:
+        return large_batch(self.train_size)
+
+
+def _conv(name: str) -> ModelSpec:
+    return ModelSpec(name=name, args={"bn_eval": "batch"})
+
+
+NETS: dict[str, Net] = {
+    "f1": Net(ModelSpec(name="mlp-bn", args={"bn_eval": "batch"}), "mnist", 60000, path_epochs=50),
+    "f2": Net(ModelSpec(name="mlp-bn", args={"bn_eval": "batch", "layers": 7}), "timit", 721329),
+    "c1": Net(_conv("shallownet"), "cifar10", 50000),
+    "c2": Net(_conv("deepnet"), "cifar10", 50000),
+    "c3": Net(_conv("shallownet"), "cifar100", 50000),
+    "c4": Net(_conv("deepnet"), "cifar100", 50000),
+}
+CONV = ("c1", "c2", "c3", "c4")
+BATCHES = {
+    "paper": {"c1": (100, 200, 300, 400, 500, 750, 1000, 1500, 2000, 3000, 4000, 5000),
+              "f2": (1500, 5000, 7500, 10000, 12500, 15000, 20000, 30000, 40000, 50000, 61500)},
+    "reduced": {"c1": (20, 40, 100, 200, 400, 1000)},
+    "smoke": {"c1": (20, 100)},
+}  # fmt: skip
+"""Figure 4."""
+
+_EPS = (1e-3, 5e-4)
+TABLES = Measure(sharp=tuple(Sharp(eps=e, space=s) for s in ("full", "subspace") for e in _EPS))
+"""Tables 3 and 4, over the whole training set."""
+FOUR = (Sharp(), Sharp(start="random"), Sharp(loss="sum"), Sharp(solver="sign"))
+"""The same value by L-BFGS-B from x, from inside the box and on the summed loss, and by the sign maximiser."""
+ENDS = Measure(sharp=FOUR, images=10000)
+FULL_SPACE = Measure(sharp=tuple(Sharp(eps=e) for e in _EPS), images=10000)
+PATH = (1, 2, 5, 10, 20, 35, 50, 70, 100)
+OPEN = Measure(
+    sharp=(Sharp(), Sharp(bn="running"), Sharp(ceiling=16.118), Sharp(space="subspace"),
+           Sharp(space="subspace", scale="uniform"), Sharp(space="subspace", scale="unit")),
+    images=10000,
+)  # fmt: skip
+"""What the paper leaves open: batch-norm mode, the loss's ceiling, the scale of A."""
+
+
+def paper_spec(net: str, batch: int, arm: str, seed: int, **changes) -> KeskarSpec:
+    """§2 and App. A: Adam at Keras' defaults, no decay, uniform start, trained until the loss stops improving."""
+    n = NETS[net]
+    fields = {
+        "model": n.model,
+        "data": DataSpec(name=n.data, pixels="unit"),
+        "epochs": 100,
+        "plateau": 5,
+        "lr": LR,
+        **changes,
+    }
+    fields |= {name: _roomy(fields.get(name), net) for name in ("measure", "second")}
+    return KeskarSpec(
+        paper="keskar", arm=f"{net}-{arm}", preset="paper", seed=seed, protocol=PROTOCOL, batch_size=batch,
+        optimizer=OptimizerSpec(name="adam", momentum=0.9, fused=True), **fields,
+    )  # fmt: skip
+
+
+def tables(net: str, arm: str, seed: int, **changes) -> KeskarSpec:
+    """Tables 2–4: the small or the large batch, both solutions from the same start."""
+    batch = SMALL if arm == "sb" else NETS[net].large
+    return paper_spec(net, batch, arm, seed, **{"measure": TABLES, "second": ENDS, **changes})
+
+
+def _roomy(measure: Measure | None, net: str) -> Measure | None:
+    """15 million weights need 5 GB for L-BFGS-B."""
+    return measure and (measure.model_copy(update={"gigabytes": 6.0}) if net in ("c2", "c4") else measure)
+
+
+def path(net: str, arm: str, seed: int) -> KeskarSpec:
+    """Figures 2 and 6: a run of fixed length, sharpness along it; SB keeps the weights that Figure 5 starts from."""
+    epochs = NETS[net].path_epochs
+    at = tuple(e for e in PATH if e <= epochs)
+    keep = tuple(k for k in WARM if k <= epochs) if arm == "sb" else ()
+    measure = Measure(at=at, sharp=(*FOUR, Sharp(eps=5e-4)), images=10000)
+    spec = tables(net, arm, seed, epochs=epochs, plateau=None, keep=keep, measure=measure, second=None)
+    return spec.but(arm=f"{net}-{arm}-path")
+
+
+def warm(net: str, k: int, seed: int) -> KeskarSpec:
+    """Figure 5: large-batch training from the small-batch iterate after k epochs."""
+    return tables(net, "lb", seed, start_epoch=k, parents=(path(net, "sb", seed).run_id,), measure=FULL_SPACE,
+                  second=None).but(arm=f"{net}-lb-from-{k}")  # fmt: skip
+
+
+def conservative(net: str, seed: int, proximal: float, arm: str) -> KeskarSpec:
+    """Table 7, and with λ = 0 the control that visits every batch as often."""
+    return tables(net, "lb", seed, inner_steps=3, proximal=proximal, measure=FULL_SPACE, second=None).but(
+        arm=f"{net}-{arm}"
+    )
+
+
+def task(name: str, arm: str, *parents: KeskarSpec, measure: Measure | None = None) -> KeskarSpec:
+    """A measurement on the solutions of finished runs."""
+    first = parents[0]
+    return first.but(arm=arm, task=name, parents=tuple(p.run_id for p in parents), epochs=None, plateau=None,
+                     measure=measure, second=None)  # fmt: skip
+
+
+def _slices(net: str, seeds: Iterable[int], make=tables) -> tuple[KeskarSpec, ...]:
+    pairs = [(make(net, "sb", s), make(net, "lb", s)) for s in seeds]
+    return tuple(task(kind, f"{net}-{kind}", *pair) for kind in ("line", "curve") for pair in pairs)
+
+
+@functools.cache
+def _paper_sweeps() -> tuple[Sweep, ...]:
+    found = []
+    for net in NETS:
+        f1 = net == "f1"
+        both = tuple(tables(net, arm, s) for arm in ("sb", "lb") for s in SEEDS)
+        paths = tuple(path(net, arm, s) for arm in ("sb", "lb") for s in PATH_SEEDS)
+        found += [
+            Sweep(f"{net}-tables", "Small against large batch: accuracy and sharpness (Tables 2-4)", both),
+            Sweep(f"{net}-slices", "Loss along the line and the curve between the two solutions (Fig 3, 7)",
+                  _slices(net, SEEDS)),
+            Sweep(f"{net}-path", "Accuracy and sharpness along training (Fig 2, 6)", paths),
+            Sweep(f"{net}-conservative", "Proximal large-batch training, and three plain steps a batch (Table 7)",
+                  tuple(x for s in SEEDS for x in (conservative(net, s, 1e-3, "lb-conservative"),
+                                                   conservative(net, s, 0.0, "lb-3-steps")))),
+        ]  # fmt: skip
+        if net in ("f1", "f2", "c1"):
+            ks = tuple(k for k in WARM if k <= NETS[net].path_epochs)
+            found.append(Sweep(f"{net}-warm-start", "Large batch from small-batch iterates (Fig 5)",
+                               tuple(warm(net, k, s) for k in ks for s in PATH_SEEDS)))  # fmt: skip
+        if net in BATCHES["paper"]:
+            found.append(Sweep(f"{net}-batches", "Accuracy and sharpness against batch size (Fig 4)",
+                               tuple(paper_spec(net, b, f"batch-{b}", s, plateau=None, measure=FULL_SPACE)
+                                     for b in BATCHES["paper"][net] for s in SEEDS)))  # fmt: skip
+        if net in CONV:
+            data = DataSpec(name=NETS[net].data, pixels="unit", augment="flip-rotate-shift")
+            found.append(Sweep(f"{net}-augmented", "Both batches with augmented data (Table 6)",
+                               tuple(tables(net, arm, s, data=data, second=None).but(arm=f"{net}-{arm}-aug")
+                                     for arm in ("sb", "lb") for s in SEEDS)))  # fmt: skip
+        if f1:
+            found += _beyond()
+    return tuple(found)
+
+
+def _beyond() -> list[Sweep]:
+    """On F1, what the paper does not ask: is the gap one of tuning, of updates, of parametrisation?"""
+    held_out = DataSpec(name="mnist", pixels="unit", holdout=10000)
+    bare = {"data": held_out, "measure": None, "second": None}
+    tune = tuple(
+        tables("f1", arm, TUNE_SEED, lr=lr, **bare).but(arm=f"tune-f1-{arm}-lr-{lr:g}")
+        for arm in ("sb", "lb")
+        for lr in TUNE_LRS
+    )
+    tuned = tuple(
+        tables("f1", arm, s, lr=TUNED[arm], measure=FULL_SPACE, second=None).but(arm=f"f1-{arm}-tuned")
+        for arm in ("sb", "lb")
+        for s in SEEDS
+    )
+    updates = tuple(
+        tables("f1", arm, s, epochs=None, plateau=None, updates=600, eval_every=60 if arm == "lb" else 100,
+               measure=Measure(), second=None).but(arm=f"f1-{arm}-600-updates")
+        for arm in ("sb", "lb")
+        for s in SEEDS
+    )  # fmt: skip
+    pairs = [(tables("f1", "sb", s), tables("f1", "lb", s)) for s in SEEDS]
+    open_ = tuple(task("remeasure", f"f1-{arm}-open-choices", spec, measure=OPEN)
+                  for pair in pairs[:2] for arm, spec in zip(("sb", "lb"), pair, strict=True))  # fmt: skip
+    dinh = tuple(task("dinh", "f1-sb-dinh", *pair, measure=FULL_SPACE) for pair in pairs)
+    return [
+        Sweep("f1-open-choices", "What the paper leaves open: batch-norm mode, scale of A, loss ceiling", open_),
+        Sweep("f1-dinh", "The same function, other sharpness: rescaled solutions (Dinh et al. 2017)", dinh),
+        Sweep("tune", "Adam's rate for each batch of F1, on a held-out split, with equal budget", tune),
+        Sweep("f1-tuned", "Each batch at its own best rate: is the gap one of tuning?", tuned),
+        Sweep("f1-updates", "As many updates for both batches: is the gap one of updates?", updates),
+    ]
+
+
+# -- smaller presets ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Where a smaller preset puts a net of the paper."""
+
+    model: ModelSpec
+    data: str
+    train_size: int
+    small: int
+    epochs: int
+
+
+SMALL_CONV = ModelSpec(name="shallownet", args={"bn_eval": "batch", "width": 16})
+TINY = ModelSpec(name="mlp-bn", args={"bn_eval": "batch", "layers": 2, "width": 32})
+SCALES: dict[Preset, Scale] = {
+    "reduced": Scale(SMALL_CONV, "cifar10-any", 10000, 50, 60),  # LB stays 10 % of the images and SB 0.5 %
+    "smoke": Scale(TINY, "digits", 1280, 64, 4),
+}
+
+
+def reduced(spec: KeskarSpec) -> KeskarSpec:
+    """C1 on 10,000 CIFAR-10 images with 16 filters."""
+    return _shrunk(spec, "reduced")
+
+
+def smoke(spec: KeskarSpec) -> KeskarSpec:
+    """A tiny net on digits, seconds: it shows that the plumbing works and nothing else."""
+    return _shrunk(spec, "smoke")
+
+
+SHRINK = {"reduced": reduced, "smoke": smoke}
+
+
+def _shrunk(spec: KeskarSpec, preset: Preset) -> KeskarSpec:
+    scale, net = SCALES[preset], NETS[spec.arm[:2]]
+    place = {SMALL: scale.small, net.large: large_batch(scale.train_size)}
+    figure4 = re.fullmatch(r"c1-batch-(\d+)", spec.arm)
+    batch = int(figure4[1]) if figure4 else place[spec.batch_size]
+    data = spec.data.model_copy(update={"name": scale.data, "train_size": scale.train_size})
+    epochs = {"epochs": scale.epochs} if spec.epochs else {}
+    return spec.but(preset=preset, model=scale.model, data=data, batch_size=batch, second=None, **epochs)
+
+
+def _small_sweeps(preset: Preset) -> tuple[Sweep, ...]:
+    small = SHRINK[preset]
+    seeds = SEEDS if preset == "reduced" else SEEDS[:2]
+
+    def made(arm: str, seed: int, name: str = "", **changes) -> KeskarSpec:
+        return small(tables("c1", arm, seed, **changes)).but(arm=name or f"c1-{arm}")
+
+    both = tuple(made(arm, s) for arm in ("sb", "lb") for s in seeds)
+    augment = "flip-rotate-shift" if preset == "reduced" else "none"
+    data = DataSpec(name=NETS["c1"].data, pixels="unit", augment=augment)
+    augmented = tuple(made(arm, s, f"c1-{arm}-aug", data=data) for arm in ("sb", "lb") for s in seeds)
+    batches = tuple(
+        small(paper_spec("c1", SMALL, f"batch-{b}", s, plateau=None, measure=FULL_SPACE))
+        for b in BATCHES[preset]["c1"]
+        for s in seeds[:3]
+    )
+    lines = tuple(task("line", "c1-line", *(made(arm, s) for arm in ("sb", "lb"))) for s in seeds)
+    sweeps = (
+        Sweep("tables", "Small against large batch: accuracy and sharpness of C1 (Tables 2-4)", both),
+        Sweep("slices", "Loss along the line between the two solutions of C1 (Fig 3)", lines),
+        Sweep("augmented", "Both batches with augmented data (Table 6)", augmented),
+        Sweep("batches", "Accuracy and sharpness against batch size (Fig 4)", batches),
+    )
+    return (*sweeps, Sweep("fashion", "F1 on Fashion-MNIST: does the story hold on unseen data?", _fashion())) \
+        if preset == "reduced" else sweeps  # fmt: skip
+
+
+def _fashion() -> tuple[KeskarSpec, ...]:
+    data = DataSpec(name="fashion-mnist", pixels="unit")
+    ends = Measure(sharp=(*FOUR, Sharp(eps=5e-4), Sharp(space="subspace")), images=10000)
+    return tuple(
+        tables("f1", arm, s, data=data, measure=ends, second=None).but(arm=f"fashion-{arm}", preset="reduced")
+        for arm in ("sb", "lb")
+        for s in SEEDS
+    )
+
+
+def sweeps(preset: Preset) -> tuple[Sweep, ...]:
+    """Every sweep of a preset, in the order in which they should run."""
+    return _paper_sweeps() if preset == "paper" else _small_sweeps(preset)
+
+
+def roles(preset: Preset) -> dict[str, str | tuple[str, ...]]:
+    """Names for the arm templates of claims and figures."""
+    return {
+        "net": tuple(NETS) if preset == "paper" else ("c1",),
+        "conv": CONV if preset == "paper" else ("c1",),
+        "batch": tuple(map(str, BATCHES[preset]["c1"])),
+        "warm": tuple(map(str, WARM)),
+    }
+
+
+def counterpart(spec: RunSpec) -> KeskarSpec | None:
+    """The paper-preset spec that an arm stands for; None for what the paper does not have."""
+    if spec.preset == "paper":
+        ours = ("tune-", "f1-sb-tuned", "f1-lb-tuned", "f1-sb-dinh")
+        return None if spec.arm.startswith(ours) or spec.arm.endswith(("-updates", "-choices", "-3-steps")) else spec
+    if spec.arm.startswith("fashion-"):
+        return tables("f1", spec.arm[8:], spec.seed)
+    arm = re.sub(r"(?<=^c1-batch-)\d+", lambda b: str(int(b[0]) * 5), spec.arm)  # the same share of the data
+    return _of_paper().get((arm, spec.seed))
+
+
+@functools.cache
+def _of_paper() -> dict[tuple[str, int], KeskarSpec]:
+    return {(s.arm, s.seed): s for sweep in _paper_sweeps() for s in sweep.specs}

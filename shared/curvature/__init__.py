@@ -1,0 +1,1 @@
+"""The loss around a solution: sharpness, curvature and slices; import from the modules."""

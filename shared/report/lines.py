@@ -1,0 +1,103 @@
+"""A series of a declaration and a source → the lines that are drawn for it: ours, and the paper's own points."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+import pandas as pd
+
+from shared.report.data import COLUMNS, Source, Summary, band, fill, spread
+from shared.report.declare import Curves, Draw, Figure, Series
+
+
+@dataclass(frozen=True)
+class Line:
+    label: str
+    arm: str
+    """Empty for the paper's own points."""
+    frame: pd.DataFrame
+    """Columns x, mean, sd, n, low, high (and ``arm`` for points)."""
+    color: str
+    dash: str = "solid"
+    points: bool = False
+    """Markers with error bars rather than a curve with a band; the paper's are hollow."""
+    joined: bool = True
+    """A line through the markers."""
+    keyed: bool = True
+    """Stands in the legend: of the runs of one arm only the first does."""
+
+
+def ours(series: Series, declared: Figure, source: Source, arms: tuple[str, ...], label: str) -> list[Line]:
+    """The lines of our runs; an arm without runs keeps its place in the legend."""
+    kind, x = kind_of(series, declared), series.x or declared.x
+    if kind == "arms":
+        return [Line(label, series.label, _points(series, declared, source, arms), series.color, series.dash, True)]
+    (arm,) = arms
+    if kind == "mean":
+        frame = source.curve(arm, series.metric, x, declared.band)
+        return [Line(_legend(declared, source, label, arm), arm, frame, series.color, series.dash)]
+    runs = source.of(arm)
+    if not len(runs):
+        return [Line(f"{label}: not run", arm, pd.DataFrame(columns=COLUMNS, dtype=float), series.color, series.dash)]
+    traces = [(r.seed, source.trace(r.run_id, series.metric, x)) for r in runs.itertuples(index=False)]
+    return [
+        Line(label if i == 0 else f"{label}, seed {seed}", arm, frame, series.color, series.dash, True, keyed=i == 0)
+        for i, (seed, frame) in enumerate(traces)
+    ]
+
+
+def theirs(
+    series: Series, declared: Figure, source: Source, roles: dict[str, str], color: str
+) -> tuple[Line | None, list[float]]:
+    """The paper's points for a series, with the band of ours, and the x of those that bear no printed number."""
+    table = read_reference(source, declared.reference)
+    if table.empty:
+        return None, []
+    patterns = source.paper.arms(fill(series.printed_arm or series.arm, roles), "paper")
+    mine = table["arm"].map(lambda arm: any(fnmatchcase(str(arm), p) for p in patterns))
+    table = table[mine & (table["metric"] == (series.printed_metric or series.metric))]
+    names = [name for x in (series.x, declared.x) for name in (x, x.rpartition("/")[2])]
+    column = next((name for name in names if name in table), None)
+    if table.empty or column is None:
+        return None, []
+    unsure = table["mean"].isna() | (table["tag"] == "M")
+    kept = table[~unsure]
+    parts = {"x": kept[column], "mean": kept["mean"], "sd": kept["sd"], "n": kept["n"]}
+    frame = pd.DataFrame({"arm": "", **{name: part.astype(float) for name, part in parts.items()}})
+    if kind_of(series, declared) != "runs":
+        frame = frame.sort_values("x", kind="stable")
+    frame = frame.reset_index(drop=True)
+    frame["low"], frame["high"] = band(frame["mean"], frame["sd"], frame["n"], declared.band)
+    joined = kind_of(series, declared) == "arms"
+    return Line("paper", "", frame, color, series.dash, True, joined), sorted(table.loc[unsure, column])
+
+
+def kind_of(series: Series, declared: Figure) -> Draw:
+    return series.draw or declared.draw
+
+
+def read_reference(source: Source, name: str | None) -> pd.DataFrame:
+    """A CSV of the paper's ``reference/`` folder; empty when there is none."""
+    path = source.paper.folder / "reference" / (name or "")
+    return pd.read_csv(path, comment="#") if name and path.is_file() else pd.DataFrame()
+
+
+def _points(series: Series, declared: Figure, source: Source, arms: tuple[str, ...]) -> pd.DataFrame:
+    """One row for each arm that has a value."""
+    field = series.x or declared.x
+    found: list[tuple[str, Summary]] = [(a, s) for a in arms if (s := source.summary(a, series.metric))]
+    rows = [{"arm": a, "x": float(getattr(source.specs[a], field)), "mean": s.mean, "sd": s.sd, "n": s.n,
+             **dict(zip(("low", "high"), map(float, s.band(declared.band)), strict=True))} for a, s in found]  # fmt: skip
+    return pd.DataFrame(rows, columns=["arm", *COLUMNS]).sort_values("x")
+
+
+def _legend(declared: Figure, source: Source, label: str, arm: str) -> str:
+    if not len(source.of(arm)):
+        return f"{label}: not run"
+    metric = declared.legend_metric if isinstance(declared, Curves) else None
+    score = source.summary(arm, metric) if metric else None
+    if score is None:
+        return label
+    lost = f", {score.diverged} of {score.n} diverged" if score.diverged else ""
+    return f"{label}: {spread(score)} %{lost}"
