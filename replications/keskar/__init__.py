@@ -24,7 +24,7 @@ PAPER = Paper(
         "The paper names Adam and no setting of it; rate 1e-3 and the other defaults are Keras', which the released "
         "code uses.",
         "The paper trains 'until the loss stops improving'; here training stops after five epochs without a fall of the "
-        "mean training loss by more than 1e-4, and at 100 epochs at the latest (60 on the reduced set).",
+        "mean training loss by more than 1e-4, and at 100 epochs at the latest.",
         "An epoch drops the images left over after its last full batch; Keras trains on them as a smaller batch.",
         "The code that measures sharpness was never released: where the solver starts (at x), the unit of the loss (the "
         "mean), its tolerances (none), the entries of A (N(0, 1), un-normalised), one A a solution, dropout off and "

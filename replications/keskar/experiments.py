@@ -1,6 +1,6 @@
 """What is run for Keskar et al. 2017: declarations only.
 
-Net F1 on MNIST runs at the paper's own scale (preset ``paper``); C1 runs reduced, on 10,000 CIFAR-10 images; F1 on
+Net F1 on MNIST runs at the paper's own scale (preset ``paper``); C1 runs reduced, on 5,000 CIFAR-10 images; F1 on
 Fashion-MNIST is a repeat on data that the authors never saw. F2 and C2–C4 are declared and left to a GPU.
 
     make replicate-keskar                               F1 at paper scale, C1 reduced, Fashion-MNIST
@@ -92,8 +92,8 @@ CONV = ("c1", "c2", "c3", "c4")
 BATCHES = {
     "paper": {"c1": (100, 200, 300, 400, 500, 750, 1000, 1500, 2000, 3000, 4000, 5000),
               "f2": (1500, 5000, 7500, 10000, 12500, 15000, 20000, 30000, 40000, 50000, 61500)},
-    "reduced": {"c1": (20, 40, 100, 200, 400, 1000)},
-    "smoke": {"c1": (20, 100)},
+    "reduced": {"c1": (10, 20, 50, 100, 200, 500)},
+    "smoke": {"c1": (10, 50)},
 }  # fmt: skip
 """Figure 4."""
 
@@ -103,7 +103,8 @@ TABLES = Measure(sharp=tuple(Sharp(eps=e, space=s) for s in ("full", "subspace")
 FOUR = (Sharp(), Sharp(start="random"), Sharp(loss="sum"), Sharp(solver="sign"))
 """The same value by L-BFGS-B from x, from inside the box and on the summed loss, and by the sign maximiser."""
 ENDS = Measure(sharp=FOUR, images=10000)
-FULL_SPACE = Measure(sharp=tuple(Sharp(eps=e) for e in _EPS), images=10000)
+BOTH_EPS = Measure(sharp=tuple(Sharp(eps=e) for e in _EPS))
+FULL_SPACE = BOTH_EPS.model_copy(update={"images": 10000})
 PATH = (1, 2, 5, 10, 20, 35, 50, 70, 100)
 OPEN = Measure(
     sharp=(Sharp(), Sharp(bn="running"), Sharp(ceiling=16.118), Sharp(space="subspace"),
@@ -199,7 +200,7 @@ def _paper_sweeps() -> tuple[Sweep, ...]:
                                tuple(warm(net, k, s) for k in ks for s in PATH_SEEDS)))  # fmt: skip
         if net in BATCHES["paper"]:
             found.append(Sweep(f"{net}-batches", "Accuracy and sharpness against batch size (Fig 4)",
-                               tuple(paper_spec(net, b, f"batch-{b}", s, plateau=None, measure=FULL_SPACE)
+                               tuple(paper_spec(net, b, f"batch-{b}", s, plateau=None, measure=BOTH_EPS)
                                      for b in BATCHES["paper"][net] for s in SEEDS)))  # fmt: skip
         if net in CONV:
             data = DataSpec(name=NETS[net].data, pixels="unit", augment="flip-rotate-shift")
@@ -261,13 +262,13 @@ class Scale:
 SMALL_CONV = ModelSpec(name="shallownet", args={"bn_eval": "batch", "width": 16})
 TINY = ModelSpec(name="mlp-bn", args={"bn_eval": "batch", "layers": 2, "width": 32})
 SCALES: dict[Preset, Scale] = {
-    "reduced": Scale(SMALL_CONV, "cifar10-any", 10000, 50, 60),  # LB stays 10 % of the images and SB 0.5 %
+    "reduced": Scale(SMALL_CONV, "cifar10-any", 5000, 25, 100),  # LB stays 10 % of the images and SB 0.5 %
     "smoke": Scale(TINY, "digits", 1280, 64, 4),
 }
 
 
 def reduced(spec: KeskarSpec) -> KeskarSpec:
-    """C1 on 10,000 CIFAR-10 images with 16 filters."""
+    """C1 on 5,000 CIFAR-10 images with 16 filters."""
     return _shrunk(spec, "reduced")
 
 
@@ -300,8 +301,9 @@ def _small_sweeps(preset: Preset) -> tuple[Sweep, ...]:
     augment = "flip-rotate-shift" if preset == "reduced" else "none"
     data = DataSpec(name=NETS["c1"].data, pixels="unit", augment=augment)
     augmented = tuple(made(arm, s, f"c1-{arm}-aug", data=data) for arm in ("sb", "lb") for s in seeds)
+    epochs = 60 if preset == "reduced" else 4
     batches = tuple(
-        small(paper_spec("c1", SMALL, f"batch-{b}", s, plateau=None, measure=FULL_SPACE))
+        small(paper_spec("c1", SMALL, f"batch-{b}", s, plateau=None, measure=BOTH_EPS)).but(epochs=epochs)
         for b in BATCHES[preset]["c1"]
         for s in seeds[:3]
     )
@@ -348,7 +350,7 @@ def counterpart(spec: RunSpec) -> KeskarSpec | None:
         return None if spec.arm.startswith(ours) or spec.arm.endswith(("-updates", "-choices", "-3-steps")) else spec
     if spec.arm.startswith("fashion-"):
         return tables("f1", spec.arm[8:], spec.seed)
-    arm = re.sub(r"(?<=^c1-batch-)\d+", lambda b: str(int(b[0]) * 5), spec.arm)  # the same share of the data
+    arm = re.sub(r"(?<=^c1-batch-)\d+", lambda b: str(int(b[0]) * 10), spec.arm)  # the same share of the data
     return _of_paper().get((arm, spec.seed))
 
 
