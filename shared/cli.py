@@ -1,4 +1,4 @@
-"""The command line: ``python -m replications list|plan|run|status|verdicts|report|check|bench|data``.
+"""The command line: ``python -m replications list|plan|run|status|verdicts|report|check|sharpness|bench|data``.
 
 Answers ``--help`` in a fraction of a second: whatever needs torch, pandas or a plotting library is imported inside the
 command that needs it.
@@ -50,6 +50,19 @@ KeysOnly = Annotated[bool, typer.Option("--papers", help="only the keys of the p
 OnePaper = Annotated[str | None, typer.Option("--paper", help="only this paper")]
 Collate = Annotated[bool, typer.Option(help="read the run folders again; otherwise the snapshot speaks")]
 FromWandb = Annotated[str | None, typer.Option(help="collate the online runs of this entity/project instead")]
+Target = Annotated[str, typer.Argument(help="a run id, a run's folder, or a file of weights")]
+Eps = Annotated[list[float] | None, typer.Option(help="size of the box; may be repeated [default: 1e-3 and 5e-4]")]
+Space = Annotated[str, typer.Option(help="full or subspace")]
+Solver = Annotated[str, typer.Option(help="lbfgs (10 iterations, as in the paper) or sign (projected sign ascent)")]
+Start = Annotated[str, typer.Option(help="x, or random: a point inside the box")]
+Loss = Annotated[str, typer.Option(help="mean or sum: what L-BFGS-B is given; its steps depend on it")]
+Scale = Annotated[str, typer.Option(help="entries of the subspace's matrix: normal, uniform or unit")]
+Columns = Annotated[int, typer.Option("--p", min=1, help="dimensions of the subspace")]
+BnMode = Annotated[str, typer.Option(help="batch norm with the statistics of the evaluated batch, or running ones")]
+Ceiling = Annotated[float | None, typer.Option(help="cap of an example's loss; Keras: 16.118")]
+Images = Annotated[int | None, typer.Option(min=1, help="only the first so many training images")]
+EvalBatch = Annotated[int, typer.Option(min=1, help="images evaluated together")]
+Like = Annotated[str | None, typer.Option(help="run id whose net and data a foreign file of weights belongs to")]
 STATE_COLUMNS = ("finished", "diverged", "running", "resumable", "waiting", "damaged", "failed")
 OnePaperArgument = Annotated[str | None, typer.Argument(help="only this paper")]
 
@@ -173,6 +186,35 @@ def make_app(suite: Suite) -> typer.Typer:
         if stale:
             raise EngineError(f"stale: {', '.join(stale)}; run make report and commit what it writes")
         out.print("all generated blocks are up to date")
+
+    @app.command()
+    def sharpness(
+        target: Target, eps: Eps = None, space: Space = "full", solver: Solver = "lbfgs", start: Start = "x",
+        loss: Loss = "mean", scale: Scale = "normal", p: Columns = 100, bn: BnMode = "batch", ceiling: Ceiling = None,
+        images: Images = None, batch: EvalBatch = 5000, like: Like = None, as_json: Json = False,
+    ) -> None:  # fmt: skip
+        """Metric 2.1 of Keskar et al. 2017 at the weights of a run or of a checkpoint."""
+        from pydantic import ValidationError
+
+        from shared.curvature.declare import Measure, Sharp
+
+        try:
+            sharps = tuple(
+                Sharp(
+                    eps=e, space=space, solver=solver, start=start, loss=loss, scale=scale, p=p, bn=bn, ceiling=ceiling
+                )
+                for e in eps or (1e-3, 5e-4)
+            )
+            measure = Measure(sharp=sharps, images=images, batch=batch)
+        except ValidationError as error:
+            raise EngineError("; ".join(f"--{e['loc'][0]}: {e['msg']}" for e in error.errors())) from None
+        from shared.curvature.command import measure_target
+
+        found = measure_target(target, suite.papers, results_dir(), measure, like)
+        if as_json:
+            show(found, True)
+            return
+        show([{"quantity": k, "value": f"{v:.6g}" if isinstance(v, float) else v} for k, v in found.items()], False)
 
     @app.command()
     def bench(as_json: Json = False) -> None:
