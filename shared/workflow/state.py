@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from shared.paper import Paper
-from shared.runs.status import STATES, state_of
 from shared.workflow.suite import ERROR, run_dir
+
+STATES = ("finished", "diverged", "running", "resumable", "waiting", "damaged")
+"""``damaged``: a done.json that cannot be read; delete it and the run is made again."""
 
 
 def status_rows(paper: Paper, preset: str, results: Path) -> list[dict[str, Any]]:
@@ -22,8 +27,34 @@ def status_rows(paper: Paper, preset: str, results: Path) -> list[dict[str, Any]
             start = {"paper": paper.key, "preset": preset, "sweep": sweep.name, "arm": spec.arm, "runs": 0}
             row = rows.setdefault((sweep.name, spec.arm), start | dict.fromkeys((*STATES, "failed"), 0))
             home = run_dir(results, spec)
-            state, _ = state_of(home)
+            state = state_of(home)
             row["runs"] += 1
             row[state] += 1
             row["failed"] += state in ("resumable", "waiting") and (home / ERROR).exists()
     return list(rows.values())
+
+
+def state_of(home: Path) -> str:
+    """One of ``STATES`` from a run folder alone, which may not exist: cheap enough to poll."""
+    try:
+        state = json.loads((home / "done.json").read_text())["status"]
+        return state if state in ("finished", "diverged") else "damaged"
+    except FileNotFoundError:
+        pass
+    except (ValueError, KeyError, TypeError):
+        return "damaged"
+    if _held(home / "lock"):
+        return "running"
+    return "resumable" if any(home.glob("checkpoints/*.ckpt")) else "waiting"
+
+
+def _held(lock: Path) -> bool:
+    if not lock.exists():
+        return False
+    try:
+        with FileLock(lock, timeout=0):
+            return False
+    except Timeout:
+        return True
+    except OSError:  # a folder that may only be read: nothing of ours is running in it
+        return False
