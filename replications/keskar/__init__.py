@@ -23,22 +23,22 @@ PAPER = Paper(
     notes=(
         "The paper names Adam and no setting of it; rate 1e-3 and the other defaults are Keras', which the released "
         "code uses.",
-        "The paper trains 'until the loss stops improving'; here training stops after five epochs without a fall of the "
-        "mean training loss by more than 1e-4, and at 100 epochs at the latest.",
+        "The paper trains 'until the loss stops improving'; here training stops after five epochs without a fall of "
+        "the mean training loss by more than 1e-4, and at 100 epochs at the latest.",
         "An epoch drops the images left over after its last full batch; Keras trains on them as a smaller batch.",
-        "The code that measures sharpness was never released: where the solver starts (at x), the unit of the loss (the "
-        "mean), its tolerances (none), the entries of A (N(0, 1), un-normalised), one A a solution, dropout off and "
-        "double precision are our choices.",
+        "The code that measures sharpness was never released: where the solver starts (at x), the unit of the loss "
+        "(the mean), its tolerances (none), the entries of A (N(0, 1), un-normalised), one A a solution, dropout off "
+        "and double precision are our choices.",
         "Batch norm uses the statistics of the evaluated batch of 5,000 images in data order, as in the authors' "
         "plotting script; a value depends on that number.",
-        "Sharpness beside Tables 3 and 4 is measured on the first 10,000 training images (`sharp10k/…`), as comparisons "
-        "of F1 with itself.",
+        "Sharpness beside Tables 3 and 4 is measured on the first 10,000 training images (`sharp10k/…`), as "
+        "comparisons of F1 with itself.",
         "The loss has no ceiling here; Keras' clipping caps an example's loss at 16.118 and the metric near 1,612.",
         "C1 follows the released code (stride 2 in the pools); the text puts the stride in the convolutions.",
         "F2 needs TIMIT, which is licensed, and alignments made with Kaldi; F1 takes its place in Figures 2, 5 and 6, "
         "and runs on Fashion-MNIST too.",
-        "Figure 5 is thinned to starts after 1, 2, 5, 10, 20 and 40 epochs; the paper's curve at index k is taken as the "
-        "start after k + 1 epochs.",
+        "Figure 5 is thinned to starts after 1, 2, 5, 10, 20 and 40 epochs; the paper's curve at index k is taken as "
+        "the start after k + 1 epochs.",
         "Figures 2, 5 and 6 rest on two seeds, so their claims on accuracy can hardly be decided; their claims on "
         "sharpness are about orders of magnitude.",
         "The paper does not say whether its standard deviations have n or n − 1 in the denominator; ours have n − 1.",
@@ -63,8 +63,8 @@ PAPER = Paper(
         "against 311 ± 38, and 3 to 6 against 28.6 ± 3.1 (E3).",
         "Table 7's significant improvement does not hold for C3, which loses 0.47 points against plain LB; F1, F2 and "
         "C3 end sharper than plain LB (E4).",
-        "Table 7 repeats Table 2's SB accuracies with other standard deviations for C2 (0.05 for 0.12) and C4 (0.10 for "
-        "0.5).",
+        "Table 7 repeats Table 2's SB accuracies with other standard deviations for C2 (0.05 for 0.12) and C4 (0.10 "
+        "for 0.5).",
         "Table 6 gives augmented SB on C4 63.05 %, no more than without augmentation (63.08 %).",
         "Figure 5's axis starts at 0 with a net that has had an epoch of training, and its legend reads 5E-3 where the "
         "curve can only be 5E-4 (E5).",

@@ -6,7 +6,7 @@ images, which is what the other runs measure.
 
 from __future__ import annotations
 
-from shared.report.declare import Cell, Curves, Draw, Panel, Points, Row, Series, Table
+from shared.report.declare import Cell, Curves, Panel, Points, Row, Series, Table
 
 NETS = ("f1", "f2", "c1", "c2", "c3", "c4")
 PLOTTED = ("f1", "f2", "c1")
@@ -14,17 +14,18 @@ PLOTTED = ("f1", "f2", "c1")
 PART = "sharp10k"
 TEST, TRAIN, LOSS = "full/test_accuracy", "full/train_accuracy", "full/train_loss"
 SHARPNESS = "sharpness, % of 1 + f"
+EPS = (("1e-3", "0.001"), ("5e-4", "0.0005"))
 ENDS = ((0.0, "SB"), (1.0, "LB"))
 BATCHES = (("SB", "sb", "base"), ("LB", "lb", "large"))
-SOLVERS = (("L-BFGS-B from x", "full", "solid"), ("L-BFGS-B from a random start", "full-random", "dash"),
-           ("sign-gradient ascent", "full-sign", "dot"))  # fmt: skip
+SOLVERS = (("L-BFGS-B from x", "full", "solid"), ("L-BFGS-B on the sum", "full-sum", "dash"),
+           ("L-BFGS-B, random start", "full-random", "dash"), ("sign-gradient ascent", "full-sign", "dot"))  # fmt: skip
 
 
 def _accuracies(title: str, net: str, suffix: str = "", **options) -> Panel:
     """Figure 2: train dashed and test solid; ours are the means over an epoch, as the paper's seem to be."""
     series = [
         Series(f"{batch} {split}", f"{net}-{arm}{suffix}", f"100-{part}/error", color, dash,
-               printed_arm=f"{net}-{arm}-*", printed_metric=f"full/{split}_accuracy")
+               printed_arm=f"{net}-{arm}-path", printed_metric=f"full/{split}_accuracy")
         for batch, arm, color in BATCHES
         for split, part, dash in (("train", "train", "dash"), ("test", "val", "solid"))
     ]  # fmt: skip
@@ -47,34 +48,25 @@ def _against_batch(net: str) -> tuple[Panel, Panel]:
     arms = f"{net}-batch-*"
     return (
         Panel(f"{net.upper()}, accuracy", (Series("test", arms, TEST),), y_label="test accuracy %", alone=True),
-        Panel(f"{net.upper()}, sharpness", _both_boxes(arms, "", "large"), y_label=SHARPNESS, y_log=True, alone=True),
-    )
+        Panel(f"{net.upper()}, sharpness", _both_boxes(arms, "", "large", "sharp"), y_label=SHARPNESS, y_log=True,
+              alone=True),
+    )  # fmt: skip
 
 
-def _both_boxes(arm: str, label: str, color: str, draw: Draw | None = None) -> tuple[Series, ...]:
+def _both_boxes(arm: str, label: str, color: str, part: str = PART) -> tuple[Series, ...]:
     """1e-3 solid, 5e-4 dashed."""
     return tuple(
-        Series(f"{label} ε = {word}".strip(), arm, f"{PART}/full@{eps}", color, dash, draw,
-               printed_arm=arm.replace("-path", "-*"), printed_metric=f"sharp/full@{eps}")
-        for word, eps, dash in (("1e-3", "0.001", "solid"), ("5e-4", "0.0005", "dash"))
+        Series(f"{label} ε = {word}".strip(), arm, f"{part}/full@{eps}", color, dash,
+               printed_metric=f"sharp/full@{eps}")
+        for (word, eps), dash in zip(EPS, ("solid", "dash"), strict=True)
     )  # fmt: skip
 
 
 def _warm_start(net: str) -> tuple[Panel, Panel]:
     arms = f"{net}-lb-from-*"
-    top = (
-        Series(
-            "SB iterate",
-            f"{net}-sb-path",
-            "100-val/error",
-            "base",
-            draw="mean",
-            x="epoch",
-            printed_arm=f"{net}-sb-*",
-            printed_metric=TEST,
-        ),
-        Series("LB from that iterate", arms, TEST),
-    )
+    iterate = Series("SB iterate", f"{net}-sb-path", "100-val/error", "base", draw="mean", x="epoch",
+                     printed_metric=TEST)  # fmt: skip
+    top = (iterate, Series("LB from that iterate", arms, TEST))
     return (
         Panel(f"{net.upper()}, accuracy", top, y_label="test accuracy %", alone=True),
         Panel(f"{net.upper()}, sharpness of LB", _both_boxes(arms, "", "large"), y_label=SHARPNESS, y_log=True,
@@ -88,10 +80,18 @@ def _path(net: str) -> Panel:
 
 
 def _by_solver(batch: str, arm: str, color: str) -> Panel:
-    colors = (color, "other", "fourth")
+    colors = (color, "fifth", "other", "fourth")
     lines = (Series(label, f"f1-{arm}-path", f"{PART}/{key}@0.001", c, dash)
              for (label, key, dash), c in zip(SOLVERS, colors, strict=True))  # fmt: skip
     return Panel(f"{batch}, sharpness", tuple(lines), SHARPNESS, y_log=True)
+
+
+def _slice_figure(key: str, where: str, kind: str, title: str, caption: str) -> Curves:
+    panels = tuple(panel for net in NETS for panel in _slices(net, kind))
+    sweep = "f1-slices, slices" if kind == "line" else "f1-slices"
+    return Curves(key=key, where=where, title=title, caption=caption, panels=panels, sweep=sweep, x="alpha",
+                  x_label="α", marks=ENDS, share_y=False, legend_metric=None, columns=4,
+                  reference=f"{key}.csv")  # fmt: skip
 
 
 FIGURES = (
@@ -99,42 +99,31 @@ FIGURES = (
         key="fig2",
         where="Figure 2",
         title="Training and test accuracy along training",
-        caption="Training accuracy is the mean over each epoch. In the paper: both batches rise to a plateau, LB's test "
-        "accuracy lower; no peak that early stopping could catch.",
+        caption="Training accuracy is the mean over each epoch. In the paper: both batches rise to a plateau, LB's "
+        "test accuracy lower; no peak that early stopping could catch.",
         panels=(
             *(_accuracies(net.upper(), net, "-path", alone=True, presets=("paper",)) for net in PLOTTED),
             _accuracies("C1", "c1", presets=("reduced", "smoke")),
             _accuracies("F1 on Fashion-MNIST", "fashion", presets=("reduced",)),
         ),
-        sweep="f1-path",
+        sweep="f1-path, tables, fashion",
         y_label="accuracy %",
         share_y=False,
         band="sd2",
         legend_metric=None,
         reference="fig2.csv",
     ),
-    Curves(
-        key="fig3",
-        where="Figure 3",
-        title="Loss and accuracy on the line from the SB to the LB solution",
-        caption="α = 0 is the SB solution, α = 1 the LB solution; train solid, test dashed. In the paper: the loss "
-        "rises much faster on leaving LB than on leaving SB.",
-        panels=tuple(panel for net in NETS for panel in _slices(net, "line")),
-        sweep="f1-slices",
-        x="alpha",
-        x_label="α",
-        marks=ENDS,
-        share_y=False,
-        legend_metric=None,
-        columns=4,
-        reference="fig3.csv",
+    _slice_figure(
+        "fig3", "Figure 3", "line", "Loss and accuracy on the line from the SB to the LB solution",
+        "α = 0 is the SB solution, α = 1 the LB solution; train solid, test dashed. In the paper: the loss rises much "
+        "faster on leaving LB than on leaving SB.",
     ),
     Points(
         key="fig4",
         where="Figure 4",
         title="Test accuracy and sharpness against batch size",
-        caption="In the paper: beyond 1–2 % of the data the accuracy drops; up to there the sharpness grows. Its points "
-        "are read off a spline.",
+        caption="In the paper: beyond 1–2 % of the data the accuracy drops; up to there the sharpness grows. Its "
+        "points are read off a spline.",
         panels=tuple(panel for net in PLOTTED for panel in _against_batch(net)),
         sweep="batches",
         x_label="batch size",
@@ -145,8 +134,8 @@ FIGURES = (
         key="fig5",
         where="Figure 5",
         title="Large-batch training from small-batch iterates",
-        caption="Above: SB after so many epochs, and LB started there. In the paper: after enough epochs the accuracy "
-        "is SB's and the sharpness falls by two orders.",
+        caption="Left: SB after so many epochs, and LB started there; right: where LB ends. In the paper: after enough "
+        "epochs the accuracy is SB's and the sharpness falls by two orders.",
         panels=tuple(panel for net in PLOTTED for panel in _warm_start(net)),
         sweep="f1-warm-start",
         x="start_epoch",
@@ -172,28 +161,18 @@ FIGURES = (
         legend_metric=None,
         reference="fig6.csv",
     ),
-    Curves(
-        key="fig7",
-        where="Figure 7",
-        title="Loss and accuracy on the curve sin(απ/2)·LB + cos(απ/2)·SB",
-        caption="As Figure 3, on the curve of Appendix D.",
-        panels=tuple(panel for net in NETS for panel in _slices(net, "curve")),
-        sweep="f1-slices",
-        x="alpha",
-        x_label="α",
-        marks=ENDS,
-        share_y=False,
-        legend_metric=None,
-        columns=4,
-        reference="fig7.csv",
+    _slice_figure(
+        "fig7", "Figure 7", "curve", "Loss and accuracy on the curve sin(απ/2)·LB + cos(απ/2)·SB",
+        "As Figure 3, on the curve of Appendix D.",
     ),
     Curves(
         key="stopping",
         where="Beyond Table 3",
         title="Sharpness by stopping point and maximiser",
-        caption="Ours alone: Metric 2.1 at ε = 1e-3 from ten iterations of L-BFGS-B as in the paper, from a random start "
-        "in the box, and by sign-gradient ascent. Where they part, the value tells of the solver and of when training "
-        "stopped, not of the minimum.",
+        caption="Ours alone: Metric 2.1 at ε = 1e-3 from ten iterations of L-BFGS-B as in the paper, on the summed "
+        "loss, from a random start in the box, and by sign-gradient ascent. In a box the first step of L-BFGS-B is the "
+        "gradient itself, cut to the box: of a mean loss near its minimum it is tiny, ten iterations then end near x, "
+        "and the value tells of the solver and of when training stopped. On the sum, or by signs, the box is explored.",
         panels=(
             Panel("F1, training loss", tuple(Series(b, f"f1-{a}-path", LOSS, c) for b, a, c in BATCHES),
                   "cross-entropy", y_log=True),
@@ -208,170 +187,79 @@ FIGURES = (
 
 
 ROWS = tuple(Row(net.upper(), net) for net in NETS)
-
-
-def _split(metric: str, heading: str = "{}") -> tuple[Cell, ...]:
-    return tuple(Cell(heading.format(batch), metric, f"{{row}}-{arm}") for batch, arm, _ in BATCHES)
-
-
-def _boxes(arm: str, space: str = "full", part: str = PART) -> tuple[Cell, ...]:
-    return tuple(Cell(f"sharpness {word}", f"{part}/{space}@{eps}", arm, f"sharp/{space}@{eps}")
-                 for word, eps in (("1e-3", "0.001"), ("5e-4", "0.0005")))  # fmt: skip
-
-
-def _sharpness(space: str) -> tuple[Cell, ...]:
-    return tuple(c for word, eps in (("1e-3", "0.001"), ("5e-4", "0.0005"))
-                 for c in _split(f"sharp/{space}@{eps}", f"{{}} {word}"))  # fmt: skip
-
-
 STOPS = tuple(
     Row(f"{batch}, epoch {epoch}", f"f1-{arm}-path", epoch)
     for batch, arm, _ in BATCHES
     for epoch in (1, 2, 5, 10, 20, 35, 50, 70, 100)
 )
 PLATEAUS = tuple(Row(f"{batch}, at the plateau", f"f1-{arm}") for batch, arm, _ in BATCHES)
+ACCURACY = (Cell("train %", TRAIN), Cell("test %", TEST))
+DISTANCE = Cell("‖x − x₀‖", "distance")
+
+
+def _split(metric: str, heading: str) -> tuple[Cell, ...]:
+    return tuple(Cell(heading.format(batch), metric, f"{{row}}-{arm}") for batch, arm, _ in BATCHES)
+
+
+def _boxes(arm: str = "{row}", part: str = PART) -> tuple[Cell, ...]:
+    return tuple(Cell(f"sharpness {word}", f"{part}/full@{eps}", arm, f"sharp/full@{eps}") for word, eps in EPS)
+
+
+def _sharpness(space: str) -> tuple[Cell, ...]:
+    return tuple(cell for word, eps in EPS for cell in _split(f"sharp/{space}@{eps}", f"{{}} {word}"))
+
+
+def _of_paper(number: int, title: str, sweep: str, *cells: Cell, rows: tuple[Row, ...] = ROWS, **options) -> Table:
+    return Table(f"table{number}", f"Table {number}", title, rows, sweep, cells=cells,
+                 reference=f"table{number}.csv", **options)  # fmt: skip
+
+
+def _own(key: str, where: str, title: str, sweep: str, rows: tuple[Row, ...], *cells: Cell, preset="paper") -> Table:
+    """A table of ours alone."""
+    return Table(key, where, title, rows, sweep, cells=cells, presets=(preset,))
 
 
 TABLES = (
-    Table(
-        key="table2",
-        where="Table 2",
-        title="Accuracy of the small and the large batch, %",
-        rows=ROWS,
-        sweep="f1-tables",
-        cells=(*_split(TRAIN, "train {}"), *_split(TEST, "test {}")),
-        reference="table2.csv",
-    ),
-    Table(
-        key="table3",
-        where="Table 3",
-        title="Sharpness in the full space, by ε",
-        rows=ROWS,
-        sweep="f1-tables",
-        cells=_sharpness("full"),
-        reference="table3.csv",
-    ),
-    Table(
-        key="table4",
-        where="Table 4",
-        title="Sharpness in a random subspace of 100 dimensions, by ε",
-        rows=ROWS,
-        sweep="f1-tables",
-        cells=_sharpness("subspace"),
-        reference="table4.csv",
-    ),
-    Table(
-        key="table6",
-        where="Table 6",
-        title="With data augmentation",
-        rows=ROWS[2:],
-        sweep="augmented",
-        cells=(
-            Cell("SB test %", TEST, "{row}-sb-aug"),
-            Cell("LB test %", TEST, "{row}-lb-aug"),
-            *_boxes("{row}-lb-aug", part="sharp"),
-        ),
-        reference="table6.csv",
-    ),
-    Table(
-        key="table7",
-        where="Table 7",
-        title="Conservative training of the large batch",
-        rows=ROWS,
-        sweep="f1-conservative",
-        cells=(
-            Cell("SB test %", TEST, "{row}-sb", "baseline/test_accuracy"),
-            Cell("LB test %", TEST, "{row}-lb-conservative"),
-            *_boxes("{row}-lb-conservative"),
-        ),
-        reference="table7.csv",
-        presets=("paper",),
-    ),
-    Table(
-        key="table7-control",
-        where="Table 7, our control",
-        title="Three plain steps a batch (λ = 0) against three conservative ones and one",
-        rows=(
-            Row("LB, one step", "f1-lb"),
-            Row("LB, three steps, λ = 0", "f1-lb-3-steps"),
-            Row("LB, three steps, λ = 1e-3", "f1-lb-conservative"),
-        ),
-        sweep="f1-conservative",
-        cells=(Cell("train %", TRAIN), Cell("test %", TEST), *_boxes("{row}"), Cell("‖x − x₀‖", "distance")),
-        presets=("paper",),
-    ),
-    Table(
-        key="stopping",
-        where="Beyond Table 3",
-        title="Sharpness at 1e-3 of F1 by stopping point and maximiser (reach: largest step as a share of the box)",
-        rows=(*STOPS, *PLATEAUS),
-        sweep="f1-path",
-        cells=(
-            Cell("train loss", LOSS),
-            Cell("L-BFGS-B from x", f"{PART}/full@0.001"),
-            Cell("its reach", f"{PART}/full@0.001/moved"),
-            Cell("random start", f"{PART}/full-random@0.001"),
-            Cell("sign ascent", f"{PART}/full-sign@0.001"),
-        ),
-        presets=("paper",),
-    ),
-    Table(
-        key="open",
-        where="Beyond Tables 3 and 4",
-        title="What the definition leaves open, at the solutions of F1 (ε = 1e-3)",
-        rows=(
-            Row("full space, batch statistics", "full"),
-            Row("full space, running statistics", "full-running"),
-            Row("full space, loss capped at 16.118", "full-capped"),
-            Row("subspace, A from N(0, 1)", "subspace"),
-            Row("subspace, A from U(−1, 1)", "subspace-uniform"),
-            Row("subspace, columns of norm 1", "subspace-unit"),
-        ),
-        sweep="f1-open-choices",
-        cells=tuple(Cell(b, f"{PART}/{{row}}@0.001", f"f1-{a}-open-choices") for b, a, _ in BATCHES),
-        presets=("paper",),
-    ),
-    Table(
-        key="dinh",
-        where="Beyond Table 3, Dinh et al. 2017",
-        title="The same functions of F1 in other coordinates",
-        rows=(
-            Row("SB", "sb"),
-            Row("SB, weights before batch norm × 0.1", "sb-rescaled"),
-            Row("LB", "lb"),
-            Row("LB at SB's norms", "lb-matched"),
-        ),
-        sweep="f1-dinh",
-        cells=tuple(
-            Cell(heading, f"{metric}/{{row}}", "f1-sb-dinh")
-            for heading, metric in (("sharpness 1e-3", "full"), ("adaptive sharpness", "adaptive"), ("top λ", "hessian"))
-        ),
-        presets=("paper",),
-    ),
-    Table(
-        key="controls",
-        where="Beyond Table 2",
-        title="Is the gap of F1 one of tuning, or of updates?",
-        rows=(
-            Row("SB", "f1-sb"),
-            Row("LB", "f1-lb"),
-            Row("SB, rate tuned", "f1-sb-tuned"),
-            Row("LB, rate tuned", "f1-lb-tuned"),
-            Row("SB, 600 updates", "f1-sb-600-updates"),
-            Row("LB, 600 updates", "f1-lb-600-updates"),
-        ),
-        sweep="f1-tuned",
-        cells=(Cell("train %", TRAIN), Cell("test %", TEST), *_boxes("{row}"), Cell("‖x − x₀‖", "distance")),
-        presets=("paper",),
-    ),
-    Table(
-        key="fashion",
-        where="Tables 2–4 on Fashion-MNIST",
-        title="F1 on data that the paper does not have",
-        rows=(Row("SB", "fashion-sb"), Row("LB", "fashion-lb")),
-        sweep="fashion",
-        cells=(Cell("train %", TRAIN), Cell("test %", TEST), *_boxes("{row}"),
-               Cell("subspace 1e-3", f"{PART}/subspace@0.001")),
-        presets=("reduced",),
-    ),
+    _of_paper(2, "Accuracy of the small and the large batch, %", "f1-tables, tables",
+              *_split(TRAIN, "train {}"), *_split(TEST, "test {}")),
+    _of_paper(3, "Sharpness in the full space, by ε", "f1-tables, tables", *_sharpness("full")),
+    _of_paper(4, "Sharpness in a random subspace of 100 dimensions, by ε", "f1-tables, tables",
+              *_sharpness("subspace")),
+    _of_paper(6, "With data augmentation", "augmented", Cell("SB test %", TEST, "{row}-sb-aug"),
+              Cell("LB test %", TEST, "{row}-lb-aug"), *_boxes("{row}-lb-aug", "sharp"), rows=ROWS[2:]),
+    _of_paper(7, "Conservative training of the large batch", "f1-conservative",
+              Cell("SB test %", TEST, "{row}-sb", "baseline/test_accuracy"),
+              Cell("LB test %", TEST, "{row}-lb-conservative"), *_boxes("{row}-lb-conservative"),
+              presets=("paper",)),
+    _own("table7-control", "Table 7, our control", "Three plain steps a batch (λ = 0) against three conservative ones",
+         "f1-conservative",
+         (Row("LB, one step", "f1-lb"), Row("LB, three steps, λ = 0", "f1-lb-3-steps"),
+          Row("LB, three steps, λ = 1e-3", "f1-lb-conservative")),
+         *ACCURACY, *_boxes(), DISTANCE),
+    _own("stopping", "Beyond Table 3", "Sharpness of F1 at 1e-3 by stopping point and maximiser, over 10,000 images "
+         "and (last column) all", "f1-path", (*STOPS, *PLATEAUS),
+         Cell("train loss", LOSS), Cell("L-BFGS-B from x", f"{PART}/full@0.001"),
+         Cell("weights at their bound", f"{PART}/full@0.001/at_bound"), Cell("on the sum", f"{PART}/full-sum@0.001"),
+         Cell("random start", f"{PART}/full-random@0.001"), Cell("sign ascent", f"{PART}/full-sign@0.001"),
+         Cell("from x, all images", "sharp/full@0.001")),
+    _own("open", "Beyond Tables 3 and 4", "What the definition leaves open, at the solutions of F1 (ε = 1e-3)",
+         "f1-open-choices",
+         (Row("full space, batch statistics", "full"), Row("full space, running statistics", "full-running"),
+          Row("full space, loss capped at 16.118", "full-capped"), Row("subspace, A from N(0, 1)", "subspace"),
+          Row("subspace, A from U(−1, 1)", "subspace-uniform"), Row("subspace, columns of norm 1", "subspace-unit")),
+         *(Cell(b, f"{PART}/{{row}}@0.001", f"f1-{a}-open-choices") for b, a, _ in BATCHES)),
+    _own("dinh", "Beyond Table 3, Dinh et al. 2017", "The same functions of F1 in other coordinates", "f1-dinh",
+         (Row("SB", "sb"), Row("SB, weights before batch norm × 0.1", "sb-rescaled"), Row("LB", "lb"),
+          Row("LB at SB's norms", "lb-matched")),
+         *(Cell(heading, f"{metric}/{{row}}", "f1-sb-dinh")
+           for heading, metric in (("sharpness 1e-3", "full"), ("adaptive", "adaptive"), ("top λ", "hessian")))),
+    _own("controls", "Beyond Table 2", "Is the gap of F1 one of tuning, or of updates?", "f1-tuned",
+         (Row("SB", "f1-sb"), Row("LB", "f1-lb"), Row("SB, rate tuned", "f1-sb-tuned"),
+          Row("LB, rate tuned", "f1-lb-tuned"), Row("SB, 600 updates", "f1-sb-600-updates"),
+          Row("LB, 600 updates", "f1-lb-600-updates")),
+         *ACCURACY, *_boxes(), DISTANCE),
+    _own("fashion", "Tables 2–4 on Fashion-MNIST", "F1 on data that the paper does not have", "fashion",
+         (Row("SB", "fashion-sb"), Row("LB", "fashion-lb")), *ACCURACY, *_boxes(),
+         Cell("sign 1e-3", f"{PART}/full-sign@0.001"), Cell("subspace 1e-3", f"{PART}/subspace@0.001"),
+         preset="reduced"),
 )  # fmt: skip

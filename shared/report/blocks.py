@@ -106,11 +106,11 @@ def _expected(shown: list[Source], verdicts: list[claims.Verdict]) -> str:
     parts = []
     for source in shown:
         declared = source.paper.dotted("figures")
-        grids = [
-            (t.title, tables.of_paper(t, source)) for t in declared.TABLES if t.cells and source.preset in t.presets
-        ]
-        points = [found for f in declared.FIGURES if isinstance(f, Points) for found in _points(f, source)]
-        parts += [f"{title}, {source.preset} scale:\n\n{_bare(grid)}" for title, grid in [*grids, *points] if grid.rows]
+        wide = [t for t in declared.TABLES if t.cells and source.preset in t.presets]
+        grids = [(t.title, tables.of_paper(t, source)) for t in wide]
+        found = [(title, grid) for title, grid in grids if grid.rows and grid.numbers["ours_n"].notna().any()]
+        found += [pair for f in declared.FIGURES if isinstance(f, Points) for pair in _points(f, source)]
+        parts += [f"{title}, {source.preset} scale:\n\n{_bare(grid)}" for title, grid in found]
     if verdicts:
         parts.append(f"Outcomes:\n\n{_bare(claims.outcomes(verdicts, shown[0].paper.key))}")
     return "\n\n".join(parts)
@@ -141,14 +141,18 @@ def _figures(shown: list[Source]) -> str:
     rows = []
     for f in declared.FIGURES:
         files = [f"`figures/{paper.key}-{s.preset}-{f.key}.svg`" for s in shown if arms_of(f, s)]
-        rows.append((f.where, f.title, f"`{f.sweep}`", "\n".join(files) or "not at this scale"))
+        rows.append((f.where, f.title, _sweeps(f.sweep), "\n".join(files) or "not at this scale"))
     for t in declared.TABLES:
         if not t.rows:
             rows.append((t.where, t.title, f"not run: {t.not_run}", f"`tables/{paper.key}-{t.key}.csv`"))
             continue
         files = [f"`tables/{paper.key}-{s.preset}-{t.key}.csv`" for s in shown
                  if s.preset in t.presets and tables.of_paper(t, s).rows]  # fmt: skip
-        rows.append((t.where, t.title, f"`{t.sweep}`", "\n".join(files) or "not at this scale"))
+        rows.append((t.where, t.title, _sweeps(t.sweep), "\n".join(files) or "not at this scale"))
     file = Column("file below `results/report/`", 40)
     columns = (Column("paper", 16), Column("shows", 40), Column("sweep", 16), file)
     return _bare(Grid("", "", columns, tuple(rows)))
+
+
+def _sweeps(names: str) -> str:
+    return ", ".join(f"`{name}`" for name in names.split(", "))

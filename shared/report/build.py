@@ -197,19 +197,17 @@ def _about(source: Source) -> str:
 
 
 def _idle(source: Source) -> str:
-    """The sweeps without any run, counted by the data that they need and the command that runs them."""
-    names = list(source.idle.values())
+    """The sweeps without any run, counted by the data that they train on, and the command that runs them."""
+    names = set(source.idle.values())
     found: dict[str, dict[str, list[str]]] = {}
     for sweep in source.paper.sweeps(source.preset):
         if sweep.name in names:
             line = again(source, (s.arm for s in sweep.specs))
             data = ", ".join(sorted({s.data.name for s in sweep.specs}))
             found.setdefault(line, {}).setdefault(data, []).append(sweep.name)
-    parts = [
-        f"{'; '.join(f'{_names(sweeps)} (needs {data})' for data, sweeps in of.items())}: `{line}`"
-        for line, of in found.items()
-    ]
-    return f" Not run: {'. Not run: '.join(parts)}." if parts else ""
+    lines = [(line, ", ".join(f"{_names(sweeps)} on {data}" for data, sweeps in by.items()))
+             for line, by in found.items()]  # fmt: skip
+    return "".join(f" Not run: {sweeps}; needs `{line}`." for line, sweeps in lines)
 
 
 def _names(sweeps: list[str]) -> str:

@@ -43,19 +43,11 @@ class Summary:
 
 def spread(s: Summary) -> str:
     """``24.84 ± 0.37``, or the mean alone where there is a single value; in powers of ten from five places on."""
+
     def text(value: float) -> str:
         return f"{value:.1e}".replace("e-0", "e-") if s.digits > 4 else f"{value:.{s.digits}f}"
 
     return text(s.mean) + ("" if math.isnan(s.sd) else f" ± {text(s.sd)}")
-
-
-def band(self, kind: Band) -> tuple[float, float]:
-        return band(self.mean, self.sd, self.n, kind)
-
-
-def spread(s: Summary) -> str:
-    """``24.84 ± 0.37``, or the mean alone where there is a single value."""
-    return f"{s.mean:.{s.digits}f}" + ("" if math.isnan(s.sd) else f" ± {s.sd:.{s.digits}f}")
 
 
 def band(mean, sd, n, kind: Band):
@@ -122,6 +114,17 @@ class Source:
         curves = history[history["run_id"].isin(set(kept["run_id"]))] if len(history) else history
         return cls(paper, preset, kept, curves, len(here) - len(kept))
 
+    def printed(self, name: str | None) -> pd.DataFrame:
+        """The paper's numbers in a CSV of its ``reference/`` folder; empty when there is none."""
+        if name and name not in self._printed:
+            path = self.paper.folder / "reference" / name
+            self._printed[name] = pd.read_csv(path, comment="#") if path.is_file() else pd.DataFrame()
+        return self._printed[name] if name else pd.DataFrame()
+
+    @cached_property
+    def _printed(self) -> dict[str, pd.DataFrame]:
+        return {}
+
     @cached_property
     def specs(self) -> dict[str, RunSpec]:
         """``{arm: its first declared spec}`` in declared order."""
@@ -139,7 +142,11 @@ class Source:
         return counts
 
     def of(self, arm: str) -> pd.DataFrame:
-        return self.rows[self.rows["arm"] == arm] if len(self.rows) else self.rows
+        return self._by_arm.get(arm, self._by_arm[""])
+
+    @cached_property
+    def _by_arm(self) -> dict[str, pd.DataFrame]:
+        return {"": self.rows.iloc[:0], **(dict(tuple(self.rows.groupby("arm"))) if len(self.rows) else {})}
 
     def arms(self, template: str, **roles: str) -> tuple[str, ...]:
         """The arms that a template names here; a ``*`` stands for every declared arm of that form."""

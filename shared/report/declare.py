@@ -69,6 +69,7 @@ class Figure:
     title: str
     caption: str
     sweep: str
+    """For the card: the sweep that holds the arms, or several, separated by commas."""
     panels: tuple[Panel, ...] = ()
     draw: Draw = "mean"
     x: str = "epoch"

@@ -10,10 +10,11 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.legend_handler import HandlerTuple
 from matplotlib.ticker import MaxNLocator
 
 from shared.report.lines import Line
-from shared.report.plots import Pane, Plot
+from shared.report.plots import Pane, Plot, raised
 from shared.report.style import COLORS, DASHES, FEW, MARKERS, WIDTH, save, style
 
 
@@ -92,15 +93,21 @@ def _pane(ax: Axes, pane: Pane) -> None:
 
 
 def _legend(ax: Axes, pane: Pane) -> int:
-    """Above the panel, in two columns where the paper's series stand beside ours; returns its lines."""
+    """Above the panel; of several series the paper's share the keys of ours. Returns its lines."""
     keyed = [line for line in pane.lines if line.keyed]
     if len(keyed) == 1 and keyed[0].points:
         return 0
-    mine = sum(bool(line.arm) for line in keyed)
-    columns = 2 if 0 < mine < len(keyed) else 1
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2, borderpad=0.2, labelspacing=0.3,
-              ncols=columns, columnspacing=1.2)  # fmt: skip
-    return -(-len(keyed) // columns)
+    handles = {label: handle for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    several = len({line.series for line in keyed}) > 1
+    keys: dict[object, list[Line]] = {}
+    for line in keyed:
+        keys.setdefault(line.series if several else line.label, []).append(line)
+    drawn = [tuple(handles[line.label] for line in lines) for lines in keys.values()]
+    ax.legend([key if len(key) > 1 else key[0] for key in drawn], [lines[0].label for lines in keys.values()],
+              handler_map={tuple: HandlerTuple(ndivide=None, pad=0.6)}, loc="lower left", bbox_to_anchor=(0, 1),
+              borderaxespad=0.2, borderpad=0.2, labelspacing=0.3,
+              handlelength=4.2 if pane.shared else None)  # fmt: skip
+    return len(keys)
 
 
 def _carets(ax: Axes, pane: Pane, cap: float) -> None:
@@ -126,14 +133,14 @@ def _sunken(ax: Axes, pane: Pane, low: float) -> None:
 
 
 def _curve(ax: Axes, line: Line, floor: float | None) -> None:
-    frame, color = _raised(line.frame.astype(float), floor), COLORS[line.color]
+    frame, color = raised(line.frame.astype(float), floor), COLORS[line.color]
     dash = DASHES[line.dash] if len(frame) else ""  # an arm without runs keeps its place in the legend, without a line
     ax.plot(frame["x"], frame["mean"], color=color, linestyle=dash, label=line.label)
     ax.fill_between(frame["x"], frame["low"], frame["high"], color=color, alpha=0.2, linewidth=0)
 
 
 def _dots(ax: Axes, line: Line, floor: float | None) -> None:
-    frame, color, ours = _raised(line.frame, floor), COLORS[line.color], bool(line.arm)
+    frame, color, ours = raised(line.frame, floor), COLORS[line.color], bool(line.arm)
     low, high = frame["mean"] - frame["low"], frame["high"] - frame["mean"]
     size = {"markersize": 2.8, "markevery": -(-len(frame) // FEW)} if len(frame) > FEW else {}
     size = size if line.joined else {"markersize": 3.2, **size}
@@ -141,11 +148,6 @@ def _dots(ax: Axes, line: Line, floor: float | None) -> None:
                 color=color, label=line.label if line.keyed else None, marker=MARKERS[line.dash][not ours],
                 markerfacecolor=color if ours else "white", capsize=2.5, elinewidth=0.9,
                 linewidth=1.1 if ours else 0.8, linestyle=_joint(line), **size)  # fmt: skip
-
-
-def _raised(frame: pd.DataFrame, floor: float | None) -> pd.DataFrame:
-    """What lies below a logarithmic axis, at its lower end."""
-    return frame if floor is None else frame.assign(**{c: frame[c].clip(lower=floor) for c in ("mean", "low", "high")})
 
 
 def _joint(line: Line) -> object:

@@ -7,10 +7,11 @@ import math
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from plotly.offline import get_plotlyjs
 
 from shared.report.lines import Line
-from shared.report.plots import Pane, Plot
+from shared.report.plots import Pane, Plot, raised
 from shared.report.style import COLORS, FEW
 
 SCRIPT = "plotly.min.js"
@@ -33,6 +34,7 @@ def spec(plot: Plot) -> dict[str, Any]:
     lines = max((len(_keyed(pane)) for pane in plot.panes), default=1)
     head, tall = 24 + 17 * lines, 260 if columns < 3 else 210
     inner = rows * tall + (rows - 1) * (head + 40)
+    gap = 0.075 if plot.share_y or columns < 3 else 0.11
     data: list[dict[str, Any]] = []
     layout: dict[str, Any] = {
         "height": inner + head + 60,
@@ -49,8 +51,8 @@ def spec(plot: Plot) -> dict[str, Any]:
         axis = "" if number == 1 else str(number)
         row, column = divmod(number - 1, columns)
         top = 1 - row * (tall + head + 40) / inner
-        wide = (1 - (columns - 1) * 0.075) / columns
-        left = column * (wide + 0.075)
+        wide = (1 - (columns - 1) * gap) / columns
+        left = column * (wide + gap)
         lined = {"gridcolor": "#E4E4E4", "zeroline": False}
         x: dict[str, Any] = {"domain": [left, left + wide], "anchor": f"y{axis}", **lined}
         y: dict[str, Any] = {"domain": [max(0.0, top - tall / inner), top], "anchor": f"x{axis}", **lined}
@@ -65,7 +67,7 @@ def spec(plot: Plot) -> dict[str, Any]:
         if pane.ticks:
             x |= {"type": "log", "tickvals": [t for t, _ in pane.ticks], "ticktext": [label for _, label in pane.ticks]}
         elif pane.x_log:
-            x |= {"type": "log", **_DECADES}
+            x |= {"type": "log", "tickangle": 0, **_DECADES}
         if pane.x_reversed:
             x |= {"autorange": "reversed"}
         if ends := pane.range():
@@ -77,12 +79,12 @@ def spec(plot: Plot) -> dict[str, Any]:
         })  # fmt: skip
         for place, word in pane.marks:
             layout["shapes"].append({
-                "type": "line", "xref": f"x{axis}", "yref": f"y{axis} domain", "x0": place, "x1": place, "y0": 0, "y1": 1,
-                "layer": "below", "line": {"color": "#999", "width": 1},
+                "type": "line", "xref": f"x{axis}", "yref": f"y{axis} domain", "x0": place, "x1": place,
+                "y0": 0, "y1": 1, "layer": "below", "line": {"color": "#999", "width": 1},
             })  # fmt: skip
             layout["annotations"].append({
-                "text": word, "showarrow": False, "xref": f"x{axis}", "yref": f"y{axis} domain", "x": place, "y": 1,
-                "xanchor": "left", "yanchor": "top", "font": {"color": "#666", "size": 11},
+                "text": word, "showarrow": False, "xref": f"x{axis}", "yref": f"y{axis} domain", "x": place, "y": 0.5,
+                "xanchor": "right", "yanchor": "middle", "font": {"color": "#666", "size": 11},
             })  # fmt: skip
         for line in pane.lines:
             data += _traces(line, axis, ends[0] if ends else None)
@@ -126,10 +128,9 @@ def _numbers(values) -> list[float | None]:
 def _traces(line: Line, axis: str, floor: float | None) -> list[dict[str, Any]]:
     """``floor``: the lower end of a logarithmic y axis."""
     frame, color = line.frame, COLORS[line.color]
-    if floor is not None:
-        frame = frame.assign(mean=frame["mean"].where(frame["mean"] > 0), low=frame["low"].clip(lower=floor))
     if frame.empty:
         return []
+    frame = raised(frame, floor)
     place = {"xaxis": f"x{axis}", "yaxis": f"y{axis}", "type": "scatter"}
     x, mean = _numbers(frame["x"]), _numbers(frame["mean"])
     low, high = _numbers(frame["low"]), _numbers(frame["high"])
@@ -139,12 +140,13 @@ def _traces(line: Line, axis: str, floor: float | None) -> list[dict[str, Any]]:
         "hovertemplate": _hover(line, floor),
     }
     if line.points:
-        bars = _numbers((frame["high"] - frame["mean"]).fillna(0))
-        marker = {"color": color, "size": 8 if len(frame) <= FEW else 4, "symbol": _SYMBOLS[line.dash][not line.arm]}
-        dash = _DASHES[line.dash] if line.arm or line.dash != "solid" else "dash"
-        return [place | hover | {"x": x, "y": mean, "mode": "lines+markers" if line.joined else "markers",
-                                 "marker": marker, "line": {"color": color, "width": 1.5, "dash": dash},
-                                 "error_y": {"type": "data", "array": bars, "color": color}}]  # fmt: skip
+        few = len(frame) <= FEW
+        marker = {"color": color, "size": 8, "symbol": _SYMBOLS[line.dash][not line.arm]}
+        marker |= {} if few else {"size": 5, "maxdisplayed": FEW}
+        dash = "dash" if few and not line.arm and line.dash == "solid" else _DASHES[line.dash]
+        trace = place | hover | {"x": x, "y": mean, "mode": "lines+markers" if line.joined else "markers",
+                                 "marker": marker, "line": {"color": color, "width": 1.5, "dash": dash}}  # fmt: skip
+        return [trace | _bars(frame, color)]
     shade = {"mode": "lines", "line": {"width": 0, "color": color}, "hoverinfo": "skip"}
     return [
         place | shade | {"x": x, "y": low},
@@ -154,10 +156,18 @@ def _traces(line: Line, axis: str, floor: float | None) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
+def _bars(frame: pd.DataFrame, color: str) -> dict[str, Any]:
+    if not frame["low"].notna().any():
+        return {}
+    up, down = (_numbers(part.fillna(0)) for part in (frame["high"] - frame["mean"], frame["mean"] - frame["low"]))
+    sides = {} if up == down else {"symmetric": False, "arrayminus": down}
+    return {"error_y": {"type": "data", "array": up, "color": color, **sides}}
+
+
 def _carets(pane: Pane, line: Line, axis: str, floor: float | None) -> list[dict[str, Any]]:
     """Points outside the y axis, at its edge with their value."""
     edges = ((pane.beyond(line), pane.cap, "triangle-up", "bottom center", ".1f"),
-             (pane.sunk(line), floor, "triangle-down", "top center", "g"))  # fmt: skip
+             (pane.sunk(line), floor and 1.1 * floor, "triangle-down", "top center", "g"))  # fmt: skip
     return [{"xaxis": f"x{axis}", "yaxis": f"y{axis}", "type": "scatter", "mode": "markers+text", "cliponaxis": False,
              "x": _numbers(frame["x"]), "y": [edge] * len(frame), "text": [format(m, form) for m in frame["mean"]],
              "textposition": where, "hovertemplate": "%{x}: %{text}<extra></extra>",

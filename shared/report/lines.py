@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 import pandas as pd
 
-from shared.report.data import COLUMNS, Source, Summary, band, fill, spread
+from shared.report.data import COLUMNS, ReportError, Source, Summary, band, fill, spread
 from shared.report.declare import Curves, Draw, Figure, Series
 
 
@@ -26,6 +26,8 @@ class Line:
     """A line through the markers."""
     keyed: bool = True
     """Stands in the legend: of the runs of one arm only the first does."""
+    series: int = 0
+    """Which series of its panel: the paper's points and ours share it."""
 
 
 def ours(series: Series, declared: Figure, source: Source, arms: tuple[str, ...], label: str) -> list[Line]:
@@ -33,7 +35,9 @@ def ours(series: Series, declared: Figure, source: Source, arms: tuple[str, ...]
     kind, x = kind_of(series, declared), series.x or declared.x
     if kind == "arms":
         return [Line(label, series.label, _points(series, declared, source, arms), series.color, series.dash, True)]
-    (arm,) = arms
+    if len(arms) != 1:
+        raise ReportError(f"{declared.key}: a curve is of one arm, {series.arm!r} names {len(arms)}")
+    arm = arms[0]
     if kind == "mean":
         frame = source.curve(arm, series.metric, x, declared.band)
         return [Line(_legend(declared, source, label, arm), arm, frame, series.color, series.dash)]
@@ -51,7 +55,7 @@ def theirs(
     series: Series, declared: Figure, source: Source, roles: dict[str, str], color: str
 ) -> tuple[Line | None, list[float]]:
     """The paper's points for a series, with the band of ours, and the x of those that bear no printed number."""
-    table = read_reference(source, declared.reference)
+    table = source.printed(declared.reference)
     if table.empty:
         return None, []
     patterns = source.paper.arms(fill(series.printed_arm or series.arm, roles), "paper")
@@ -77,18 +81,12 @@ def kind_of(series: Series, declared: Figure) -> Draw:
     return series.draw or declared.draw
 
 
-def read_reference(source: Source, name: str | None) -> pd.DataFrame:
-    """A CSV of the paper's ``reference/`` folder; empty when there is none."""
-    path = source.paper.folder / "reference" / (name or "")
-    return pd.read_csv(path, comment="#") if name and path.is_file() else pd.DataFrame()
-
-
 def _points(series: Series, declared: Figure, source: Source, arms: tuple[str, ...]) -> pd.DataFrame:
     """One row for each arm that has a value."""
     field = series.x or declared.x
     found: list[tuple[str, Summary]] = [(a, s) for a in arms if (s := source.summary(a, series.metric))]
-    rows = [{"arm": a, "x": float(getattr(source.specs[a], field)), "mean": s.mean, "sd": s.sd, "n": s.n,
-             **dict(zip(("low", "high"), map(float, s.band(declared.band)), strict=True))} for a, s in found]  # fmt: skip
+    rows = [(a, float(getattr(source.specs[a], field)), s.mean, s.sd, s.n, *map(float, s.band(declared.band)))
+            for a, s in found]  # fmt: skip
     return pd.DataFrame(rows, columns=["arm", *COLUMNS]).sort_values("x")
 
 

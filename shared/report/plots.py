@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import pandas as pd
 
 from shared.report.data import ReportError, Source, batch_label, data_names
-from shared.report.declare import BANDS, Curves, Figure, Panel, Points
+from shared.report.declare import BANDS, Curves, Figure, Panel, Points, Series
 from shared.report.lines import Line, kind_of, ours, theirs
 
 TICKS = 11
@@ -31,6 +31,12 @@ class Pane:
     y_log: bool = False
     marks: tuple[tuple[float, str], ...] = ()
 
+    @property
+    def shared(self) -> bool:
+        """Whether several series of ours and of the paper lie in one pane, so that they share keys."""
+        whose = {bool(line.arm) for line in self.lines}
+        return len(whose) > 1 and len({line.series for line in self.lines}) > 1
+
     def beyond(self, line: Line) -> pd.DataFrame:
         """The points of a line that lie above the cap."""
         return line.frame[line.frame["mean"] > (math.inf if self.cap is None else self.cap)]
@@ -43,14 +49,12 @@ class Pane:
         """Ends of a logarithmic y axis: all positive means, and upper ends of bands. None for a linear axis."""
         if not self.y_log:
             return None
-        frames = [line.frame for line in self.lines if len(line.frame)]
-        seen = pd.concat([part for f in frames for part in (f["mean"], f["high"])]) if frames else pd.Series([1.0])
-        means = pd.concat([f["mean"] for f in frames]) if frames else seen
-        means, top = means[means > 0], seen[seen > 0]
-        if means.empty:
+        frames = [line.frame for line in self.lines]
+        means = [float(mean) for frame in frames for mean in frame["mean"] if mean > 0]
+        tops = [*means, *(float(high) for frame in frames for high in frame["high"] if high > 0)]
+        if not means:
             return 0.1, 10.0
-        low = float(means.min()) / (4.0 if any(len(self.sunk(line)) for line in self.lines) else 1.5)
-        return low, 1.5 * float(top.max())
+        return min(means) / (4.0 if any(len(self.sunk(line)) for line in self.lines) else 1.5), 1.5 * max(tops)
 
 
 @dataclass(frozen=True)
@@ -89,20 +93,26 @@ class Plot:
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
 
+def raised(frame: pd.DataFrame, floor: float | None) -> pd.DataFrame:
+    """With what lies below the lower end of a logarithmic axis at that end."""
+    return frame if floor is None else frame.assign(**{c: frame[c].clip(lower=floor) for c in ("mean", "low", "high")})
+
+
 def plot(declared: Figure, source: Source) -> Plot:
     """What a declared figure shows for these runs; arms without runs become gaps, never an error."""
     shown, arms, unsure = [], [], []
     for panel, roles in _expanded(declared, source):
         named = [(s, source.arms(s.arm, **roles)) for s in panel.series]
-        if _skipped(declared, source, named, panel):
+        if _skipped(declared, source, named):
             continue
         mine = [arm for _, found in named for arm in found]
-        lines = [line for s, found in named
-                 for line in ours(s, declared, source, found, source.label(s.label, found[-1] if found else "", **roles))]  # fmt: skip
+        labels = [source.label(s.label, found[-1] if found else "", **roles) for s, found in named]
+        lines = [replace(line, series=i) for i, ((s, found), label) in enumerate(zip(named, labels, strict=True))
+                 for line in ours(s, declared, source, found, label)]  # fmt: skip
         several = len(panel.series) > 1
         printed = [theirs(s, declared, source, roles, s.color if several else "paper") for s in panel.series]
-        others = [replace(line, label=f"paper, {s.label}" if several else "paper")
-                  for s, (line, _) in zip(panel.series, printed, strict=True) if line]  # fmt: skip
+        others = [replace(line, series=i, label=f"paper, {label}" if several else "paper")
+                  for i, (label, (line, _)) in enumerate(zip(labels, printed, strict=True)) if line]  # fmt: skip
         arms += mine
         unsure += [x for _, lost in printed for x in lost]
         title = source.label(panel.title, mine[-1] if mine else "", **roles)
@@ -110,11 +120,11 @@ def plot(declared: Figure, source: Source) -> Plot:
     alone = source.preset == "paper" and any(s.run for s in shown)
     shown = [s for s in shown if s.run or (alone and s.panel.alone and s.theirs)]
     panes, columns = _laid_out(declared, source, shown)
-    gaps = "" if not unsure else ", ".join(batch_label(x) for x in sorted(unsure))
-    return Plot(
-        f"{source.paper.key}-{source.preset}-{declared.key}", panes, _footer(declared, source, arms), columns,
-        declared.share_y, source.gaps(arms), f"the paper plots {gaps} without printing a number: left out" * bool(gaps),
-    )  # fmt: skip
+    without = ", ".join(batch_label(x) for x in sorted(unsure))
+    remarks = [f"the paper plots {without} without printing a number: left out"] * bool(unsure)
+    remarks += ["hollow: the paper's points"] * any(pane.shared for pane in panes)
+    return Plot(f"{source.paper.key}-{source.preset}-{declared.key}", panes, _footer(declared, source, arms), columns,
+                declared.share_y, source.gaps(arms), "; ".join(remarks))  # fmt: skip
 
 
 def arms_of(declared: Figure, source: Source) -> list[str]:
@@ -149,7 +159,7 @@ def _expanded(declared: Figure, source: Source) -> Iterator[tuple[Panel, dict[st
         yield from ((p, value) for p, found in zip(panels, values, strict=True) for value in found)
 
 
-def _skipped(declared: Figure, source: Source, named: list, panel: Panel) -> bool:
+def _skipped(declared: Figure, source: Source, named: list[tuple[Series, tuple[str, ...]]]) -> bool:
     """Whether the paper's figure has no such panel, or one that would set an arm against itself."""
     if not isinstance(declared, Curves):
         return False
@@ -171,25 +181,27 @@ def _laid_out(declared: Figure, source: Source, shown: list[_Shown]) -> tuple[tu
     over = source.preset == "paper"
     apart = not over and any(s.theirs for s in shown)
     name = f"{source.paper.authors.split(',')[0]} et al. {source.paper.year}"
-    here = f"This suite, {source.preset} scale"
     panes: list[Pane] = []
     for start in range(0, len(shown), columns):
         row = shown[start : start + columns]
         for s in row:
             if not s.run:
-                lines = [replace(line, label=line.label.removeprefix("paper, "), joined=True) for line in s.theirs]
-                panes.append(_pane(declared, s, f"{s.title}, {name}", lines))
-                continue
-            both = [*s.ours, *s.theirs] if over else s.ours
-            title = ", ".join(filter(None, (s.title, "this suite" if apart else "")))
-            title = title if s.panel.title else "" if len(both) > len(s.ours) else here
-            panes.append(_pane(declared, s, title, both))
-        if apart:
-            for s in (s for s in row if s.run and s.theirs):
-                title = f"{s.title}, {name}" if s.panel.title else f"{name}, {declared.where}"
-                lines = [replace(line, label=line.label.removeprefix("paper, "), joined=True) for line in s.theirs]
-                panes.append(_pane(declared, s, title, lines))
+                panes.append(_pane(declared, s, f"{s.title}, {name}", _alone(s.theirs)))
+            elif over and s.theirs:
+                panes.append(_pane(declared, s, s.title, [*s.ours, *s.theirs]))
+            else:
+                title = f"{s.title}, this suite" if apart else s.title
+                here = f"This suite, {source.preset} scale" if isinstance(declared, Points) else ""
+                panes.append(_pane(declared, s, title if s.panel.title else here, s.ours))
+        for s in (s for s in row if apart and s.run and s.theirs):
+            title = f"{s.title}, {name}" if s.panel.title else f"{name}, {declared.where}"
+            panes.append(_pane(declared, s, title, _alone(s.theirs)))
     return tuple(panes), max(columns, 2) if apart else columns
+
+
+def _alone(lines: list[Line]) -> list[Line]:
+    """The paper's lines in a pane without ours."""
+    return [replace(line, label=line.label.removeprefix("paper, "), joined=True) for line in lines]
 
 
 def _pane(declared: Figure, shown: _Shown, title: str, lines: list[Line]) -> Pane:
@@ -226,6 +238,7 @@ def _ticks(lines: list[Line]) -> tuple[tuple[float, str], ...]:
     xs = sorted({float(x) for line in lines for x in line.frame["x"]})
     kept = xs[:1]
     for x in xs[1:]:
-        if math.log(x / kept[-1]) >= math.log(xs[-1] / xs[0]) / TICKS:
+        room = math.log(xs[-1] / xs[0]) / TICKS * max(1.0, len(batch_label(x)) / 3.5)
+        if math.log(x / kept[-1]) >= room:
             kept.append(x)
     return tuple((x, batch_label(x)) for x in kept)

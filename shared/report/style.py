@@ -15,6 +15,7 @@ COLORS = {
     "large": "#0072B2",
     "other": "#009E73",
     "fourth": "#CC79A7",
+    "fifth": "#D55E00",
     "paper": "#5A5A5A",
 }
 """Okabe–Ito. The small batch is orange and the large one blue, as in Goyal et al."""

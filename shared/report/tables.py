@@ -13,7 +13,6 @@ from shared.report.claims import as_printed
 from shared.report.data import Source, Summary, batch_label, batch_number, spread
 from shared.report.declare import SCORE, Cell, Row, Table
 from shared.report.grid import Column, Grid, short
-from shared.report.lines import read_reference
 from shared.spec import Preset
 
 CHOOSING = ("tune", "pilot")
@@ -26,7 +25,7 @@ def of_paper(table: Table, source: Source) -> Grid:
         return _reference_only(table, source)
     if table.cells:
         return _with_cells(table, source)
-    reference = read_reference(source, table.reference)
+    reference = source.printed(table.reference)
     names = [heading for _, heading in table.fields]
     columns = (Column("run", 28), *(Column(n, 7, "right") for n in names),
                Column(f"{table.unit} (n)", 23, "right"), *(Column(f"paper {n}", 10, "right") for n in names),
@@ -50,7 +49,7 @@ def _with_cells(table: Table, source: Source) -> Grid:
 
     A row whose arms all lack runs says so and shows the paper's numbers alone. No rows: none is declared here.
     """
-    reference = read_reference(source, table.reference)
+    reference = source.printed(table.reference)
     whose = ("here", "paper") if len(reference) else ()
     texts, numbers = [], []
     for row in table.rows:
@@ -132,7 +131,7 @@ def _flat(prefix: str, s: Summary | None) -> dict[str, float | None]:
 
 def _reference_only(table: Table, source: Source) -> Grid:
     """The paper's numbers, one column a metric; derived ones bear their tag, and one source for all goes unsaid."""
-    frame = read_reference(source, table.reference)
+    frame = source.printed(table.reference)
     title = f"{table.where}: {table.title} (reference only; not run: {table.not_run})"
     key = f"{source.paper.key}-{table.key}"
     if frame.empty:

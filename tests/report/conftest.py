@@ -9,7 +9,10 @@ import pandas as pd
 import pytest
 
 from replications.goyal import PAPER
+from replications.keskar import PAPER as KESKAR
+from shared.report.data import Source
 from shared.spec import flatten
+from tests.report.made_up_keskar import own_scale
 
 
 def batches(preset: str) -> dict[str, int]:
@@ -101,3 +104,15 @@ def verdicts():
 @pytest.fixture(scope="session")
 def paper():
     return PAPER
+
+
+@pytest.fixture(scope="session")
+def keskar_runs():
+    """(rows, history) of Keskar et al. at two presets: F1 at the paper's scale, and the reduced preset."""
+    return own_scale()
+
+
+@pytest.fixture(scope="session")
+def at(keskar_runs):
+    """What Keskar's figures and tables read, by preset."""
+    return {preset: Source.select(KESKAR, preset, *keskar_runs) for preset in ("paper", "reduced")}
