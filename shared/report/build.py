@@ -142,10 +142,15 @@ class _Writer:
             "command": command(paper.key, "reduced"), "notes": paper.notes, "errata": paper.errata,
             "outcomes": self.table(claims.outcomes(verdicts, paper.key)) if verdicts else "",
             "evidence": self.table(claims.evidence(verdicts, paper.key)) if verdicts else "",
+            "unjudged": self._unjudged(verdicts, paper.key),
             "sections": [self._section(s, declared) for s in found],
             "not_run": [self.table(tables.of_paper(t, spare)) for t in declared.TABLES if not t.rows],
             "cost": sum(float(ledger.cost_of(s.rows)["core_hours"]) for s in found),
         }  # fmt: skip
+
+    def _unjudged(self, verdicts: list[claims.Verdict], key: str) -> str:
+        grid = claims.not_run(verdicts, key)
+        return self.table(grid) if grid.rows else ""
 
     def _section(self, source: Source, declared: Any) -> dict[str, Any]:
         alone = [f"`{arm}`" for arm, spec in source.specs.items()

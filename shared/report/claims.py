@@ -48,15 +48,30 @@ def outcomes(verdicts: Sequence[Verdict], key: str) -> Grid:
 
 
 def evidence(verdicts: Sequence[Verdict], key: str) -> Grid:
-    """The numbers behind each outcome: ours with its interval, the paper's, seeds, rule and margin, reason.
+    """The numbers behind each outcome that runs led to: ours with its interval, the paper's, seeds, rule, reason.
 
     Several tests of a claim, or several numbers of the paper, stand one below the other.
     """
     columns = (Column("claim", 9), Column("ours [interval]", 28), Column("paper", 21), Column("n", 4, "right"),
                Column("rule, margin", 13), Column("reason", 25))  # fmt: skip
     rows = tuple((str(v["claim"]), ours(v), printed(v.get("reference")), value(v.get("n")), rule(v),
-                  number(v.get("reason"))) for v in verdicts)  # fmt: skip
+                  number(v.get("reason"))) for v in verdicts if v["outcome"] != "not-run")  # fmt: skip
     return Grid(f"{key}-evidence", "The numbers behind the outcomes", columns, rows)
+
+
+def not_run(verdicts: Sequence[Verdict], key: str) -> Grid:
+    """Claims without an outcome, those of one reason and one command together."""
+    together: dict[tuple[str, str], list[str]] = {}
+    for verdict in verdicts:
+        if verdict["outcome"] == "not-run":
+            reason = number(verdict.get("reason")).replace("; nearest command: ", "; to run: ")
+            why, _, command = reason.partition("; to run: ")
+            if why.startswith("no run of "):
+                why = "an arm that they need has no finished run"
+            together.setdefault((why, command), []).append(str(verdict["claim"]))
+    columns = (Column("claims", 44), Column("why", 32), Column("to run", 24))
+    rows = tuple((", ".join(ids), why, f"`{command}`" if command else "–") for (why, command), ids in together.items())
+    return Grid(f"{key}-not-run", "Claims that were not run", columns, rows)
 
 
 def value(item: Any) -> str:

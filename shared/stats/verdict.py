@@ -279,8 +279,19 @@ def _not_run(paper: Paper, claim: Claim, why: dict[str, str]) -> str:
     open_to = [p for p in why if p in claim.presets or (p == "smoke" and "reduced" in claim.presets)]
     preset = open_to[-1] if open_to else next(iter(claim.presets))
     missing = why.get(preset) or f"the claim speaks for {' and '.join(claim.presets)} only"
-    command = f"make smoke-{paper.key}" if preset == "smoke" else f"make replicate-{paper.key} PRESET={preset}"
+    if preset == "smoke":
+        command = f"make smoke-{paper.key}"
+    else:
+        usual = {s.arm for s in paper.planned("reduced").values() if s.preset == preset}
+        lacking = {a for case in _cases(paper, claim, preset) for a in case.needs}
+        bearable = preset == "paper" and lacking <= usual
+        command = f"make replicate-{paper.key}" + ("" if bearable else f" PRESET={preset}")
     return f"{missing}; to run: {command}"
+
+
+def _cases(paper: Paper, claim: Claim, preset: str) -> list[Elementary]:
+    tests = [t for t in claim.test if not t.only or preset in t.only]
+    return [case for t in tests if t.rule != "exact" for case in expand(t, paper.roles(preset))]
 
 
 def _revisions(used: pd.DataFrame) -> list[str | None]:
