@@ -1,4 +1,4 @@
-"""Initial weights: as Goyal et al. 2017, section 5.1, give them, and as Keras 1 does."""
+"""Initial weights: as Goyal et al. 2017, section 5.1, give them, as Keras 1 does, and small ones."""
 
 from __future__ import annotations
 
@@ -41,4 +41,14 @@ def glorot_uniform(net: nn.Module) -> nn.Module:
             nn.init.ones_(module.weight)
         if isinstance(bias := getattr(module, "bias", None), Tensor):
             nn.init.zeros_(bias)
+    return net
+
+
+def small_normal(net: nn.Module, std: float = 0.01) -> nn.Module:
+    """Initialise in place and return the net: all weights of linear layers and convolutions N(0, std²), biases 0."""
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.normal_(module.weight, std=std)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
     return net

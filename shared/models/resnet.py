@@ -9,7 +9,13 @@ from shared.models.init import init_weights
 
 
 def _build(
-    layers: list[int], num_classes: int, input_shape: Shape, norm: Norm, zero_gamma: bool, stride_in_1x1: bool
+    layers: list[int],
+    num_classes: int,
+    input_shape: Shape,
+    norm: Norm,
+    zero_gamma: bool,
+    stride_in_1x1: bool,
+    msra: bool = False,
 ) -> nn.Module:
     from torchvision.models.resnet import Bottleneck, ResNet  # a second's import that other nets need not pay
 
@@ -20,17 +26,27 @@ def _build(
     if stride_in_1x1:
         for block in blocks:
             block.conv1.stride, block.conv2.stride = block.conv2.stride, block.conv1.stride
-    return init_weights(net, net.fc, [b.bn3 for b in blocks] if zero_gamma else ())
+    init_weights(net, net.fc, [b.bn3 for b in blocks] if zero_gamma else ())
+    for module in net.modules() if msra else ():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
+    return net
 
 
 def resnet_50(
-    num_classes: int, input_shape: Shape, norm: Norm, zero_gamma: bool = True, stride_in_1x1: bool = False
+    num_classes: int,
+    input_shape: Shape,
+    norm: Norm,
+    zero_gamma: bool = True,
+    stride_in_1x1: bool = False,
+    msra: bool = False,
 ) -> nn.Module:
     """ResNet-50 with the stride on the 3x3 convolution and projection shortcuts where the shape changes.
 
     ``zero_gamma``: γ = 0 in the last BN of each block. ``stride_in_1x1``: the stride of He et al. 2016 instead.
+    ``msra``: He normal over fan-in for every weight, the classifier's too (Caffe's filler of that name).
     """
-    return _build([3, 4, 6, 3], num_classes, input_shape, norm, zero_gamma, stride_in_1x1)
+    return _build([3, 4, 6, 3], num_classes, input_shape, norm, zero_gamma, stride_in_1x1, msra)
 
 
 def resnet_101(

@@ -1,4 +1,4 @@
-"""Which parameters weight decay applies to."""
+"""Which parameters weight decay and LARS' local rates apply to."""
 
 from __future__ import annotations
 
@@ -16,17 +16,25 @@ def parameter_kind(module: nn.Module, name: str) -> str:
     return "bias" if name == "bias" else "weight"
 
 
-def parameter_groups(model: nn.Module, weight_decay: float, skip: Collection[str] = ()) -> list[dict[str, Any]]:
+def parameter_groups(
+    model: nn.Module, weight_decay: float, skip: Collection[str] = (), adapt_skip: Collection[str] = ()
+) -> list[dict[str, Any]]:
     """Optimizer groups of the trainable parameters: decayed ones first, then those of a kind in ``skip``.
 
-    A BN bias is of kind "bn" alone: ``skip=("bias",)`` still decays it. Empty groups are left out.
+    A BN bias is of kind "bn" alone: ``skip=("bias",)`` still decays it. Kinds in ``adapt_skip`` come in groups of their
+    own with ``adapt`` False, which LARS leaves at plain steps. Empty groups are left out.
     """
-    groups: dict[float, list[nn.Parameter]] = {weight_decay: []}
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {(weight_decay, True): []}
     seen: set[nn.Parameter] = set()
     for module in model.modules():
         for name, parameter in module.named_parameters(recurse=False):
             if parameter.requires_grad and parameter not in seen:
                 seen.add(parameter)
-                decay = 0.0 if parameter_kind(module, name) in skip else weight_decay
-                groups.setdefault(decay, []).append(parameter)
-    return [{"params": params, "weight_decay": decay} for decay, params in groups.items() if params]
+                kind = parameter_kind(module, name)
+                key = (0.0 if kind in skip else weight_decay, kind not in adapt_skip)
+                groups.setdefault(key, []).append(parameter)
+    return [
+        {"params": params, "weight_decay": decay, **({} if adapt else {"adapt": False})}
+        for (decay, adapt), params in groups.items()
+        if params
+    ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -32,7 +34,7 @@ def kinds(model: nn.Module) -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", [*FORMS, "averaging"])
 @pytest.mark.parametrize("skip", [(), ("bn",), ("bn", "bias"), ("bias",)])
 def test_one_step_without_data_gradient_shows_what_decays(form, skip):
     model = net()
@@ -113,13 +115,42 @@ def test_fused_adam_is_adam_and_resumes_to_the_bit():
     assert made.param_groups[0]["fused"]
 
 
+def sgd_steps(form: str, lr: float, fused: bool = False, grads: int = 6) -> list[float]:
+    weight = nn.Parameter(torch.tensor([1.0], dtype=torch.float64))
+    layer = nn.Module()
+    layer.weight = weight
+    optimizer = make_optimizer(layer, OptimizerSpec(momentum=0.8, momentum_form=form, fused=fused), lr)
+    path = []
+    for step in range(grads):
+        weight.grad = torch.sin(weight.detach() * 3 + step)
+        optimizer.step()
+        path.append(weight.item())
+    return path
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_averaging_steps_by_a_running_mean_that_starts_at_the_first_gradient(fused):
+    w, mean, path = 1.0, None, []
+    for step in range(6):
+        g = math.sin(3 * w + step)
+        mean = g if mean is None else 0.8 * mean + 0.2 * g
+        w -= 0.1 * mean
+        path.append(w)
+    assert sgd_steps("averaging", 0.1, fused) == pytest.approx(path, rel=1e-12)
+
+
+def test_fused_sgd_is_sgd():
+    assert sgd_steps("reference", 0.1, fused=True) == pytest.approx(sgd_steps("reference", 0.1), rel=1e-12)
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
         ({"name": "sdg"}, r"did you mean 'sgd'\?.*sgd, adam"),
         ({"nesterov": True, "momentum": 0.0}, "nesterov needs"),
         ({"name": "adam", "nesterov": True}, "adam knows no nesterov"),
-        ({"fused": True}, "fused is for adam"),
+        ({"fused": True, "momentum_form": "absorbed"}, "no fused kernel"),
+        ({"nesterov": True, "momentum_form": "averaging"}, "not defined for momentum_form 'averaging'"),
         ({"momentum": -1.0}, "momentum"),
         ({"momentum": -1.0, "momentum_form": "absorbed"}, "momentum"),
     ],

@@ -1,0 +1,131 @@
+"""You, Gitman and Ginsburg 2017 (arXiv:1708.03888) as pure functions: LARS, its bounds, and the schedule around it.
+
+Notation of the paper: w a layer's weights or biases, ∇L their gradient; γ the global and λ a layer's local learning
+rate; η the trust coefficient; m momentum; β weight decay; v the momentum buffer. Norms are Euclidean.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+TRUST = 0.001
+"""η of every experiment in v3."""
+
+
+# Global rate
+
+
+def scaled_lr(base_lr: float, batch: int, base_batch: int) -> float:
+    """Linear scaling: k times the rate for k times the batch. The paper's point is that AlexNet cannot bear it."""
+    if batch < 1 or base_batch < 1:
+        raise ValueError(f"batch sizes must be at least 1, not batch={batch} and base_batch={base_batch}")
+    return base_lr * batch / base_batch
+
+
+def growth_exponent(rates: tuple[float, float], batches: tuple[int, int]) -> float:
+    """The p of rate ∝ batch^p through two points: 1 is linear scaling, ½ the square root."""
+    return math.log(rates[1] / rates[0]) / math.log(batches[1] / batches[0])
+
+
+def poly_decay(progress: float, power: float = 2.0) -> float:
+    """(1 − t/T)^power for ``progress`` t/T in [0, 1] (Algorithm 1: γ_t = γ_0(1 − t/T)²)."""
+    if not 0 <= progress <= 1:
+        raise ValueError(f"progress={progress} lies outside [0, 1]")
+    return (1 - progress) ** power
+
+
+def learning_rate(
+    step: int,
+    *,
+    steps: int,
+    lr: float,
+    warmup_steps: float = 0.0,
+    warmup_lr: float = 0.0,
+    power: float = 2.0,
+    jump: bool = True,
+) -> float:
+    """γ of update number ``step`` (from 0) of ``steps``: a linear warm-up, then polynomial decay (Algorithm 1).
+
+    Warm-up goes from ``warmup_lr`` towards γ_0 (``lr``) over ``warmup_steps`` updates. With ``jump``, as in the
+    authors' code, the decay counts from update 0 all the same, so that at the end of the warm-up the rate falls at
+    once from γ_0 to γ_0(1 − warmup_steps/T)^power. Without it, the decay starts at γ_0 there.
+    """
+    if not 0 <= step < steps or not 0 <= warmup_steps < steps:
+        raise ValueError(f"need 0 <= step < steps and 0 <= warmup_steps < steps={steps}, not {step} and {warmup_steps}")
+    if step < warmup_steps:
+        return warmup_lr + (lr - warmup_lr) * (step / warmup_steps)
+    past = 0.0 if jump else warmup_steps
+    return lr * poly_decay((step - past) / (steps - past), power)
+
+
+def iterations(images: int, batch: int, epochs: float) -> float:
+    """Updates that ``epochs`` passes over ``images`` take, as a real number."""
+    return images * epochs / batch
+
+
+# LARS
+
+
+def local_rate(weight_norm: float, gradient_norm: float, *, weight_decay: float = 0.0, trust: float = TRUST) -> float:
+    """λ = η‖w‖ / (‖∇L‖ + β‖w‖) (equation 6); without weight decay equation 5. NaN where both norms are 0."""
+    below = gradient_norm + weight_decay * weight_norm
+    if below == 0:
+        return math.inf if weight_norm else math.nan
+    return trust * weight_norm / below
+
+
+def lars_step(
+    w: np.ndarray,
+    v: np.ndarray,
+    gradient: np.ndarray,
+    lr: float,
+    *,
+    momentum: float = 0.9,
+    weight_decay: float = 0.0,
+    trust: float = TRUST,
+    lr_in_momentum: bool = True,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Algorithm 1 for one layer: v ← m·v + γλ(∇L + βw), w ← w − v; returns the new w and v.
+
+    Without ``lr_in_momentum`` the usual form: v ← m·v + λ(∇L + βw), w ← w − γv. v3 prints the algorithm without η and
+    with γ_{t+1} in place of γ_t; the text and the ICLR version have both as here.
+    """
+    norms = float(np.linalg.norm(w)), float(np.linalg.norm(gradient))
+    pull = local_rate(*norms, weight_decay=weight_decay, trust=trust) * (gradient + weight_decay * w)
+    inside, outside = (lr, 1.0) if lr_in_momentum else (1.0, lr)
+    v = momentum * v + inside * pull
+    return w - outside * v, v
+
+
+# Bounds
+
+
+def largest_local_rate(weight_decay: float, trust: float = TRUST) -> float:
+    """η/β: no λ of equation 6 is larger."""
+    return trust / weight_decay
+
+
+def largest_step(lr: float, weight_norm: float, momentum: float = 0.0, trust: float = TRUST) -> float:
+    """γη‖w‖ / (1 − m): the longest a step gets while γ and ‖w‖ last; without momentum, the longest any step gets."""
+    return lr * trust * weight_norm / (1 - momentum)
+
+
+def largest_norm(weight_norm: float, rates: Sequence[float], trust: float = TRUST) -> float:
+    """‖w_0‖ · Π(1 + ηγ_t), which no run without momentum exceeds; at most ‖w_0‖·exp(η Σγ_t) (ICLR)."""
+    return weight_norm * math.prod(1 + trust * rate for rate in rates)
+
+
+# Initial norms
+
+
+def gaussian_norm(std: float, count: int) -> float:
+    """Norm of ``count`` weights drawn from N(0, std²): std·√count, to a relative 1/√(2·count)."""
+    return std * math.sqrt(count)
+
+
+def constant_norm(value: float, count: int) -> float:
+    """Norm of ``count`` biases that are all ``value``."""
+    return abs(value) * math.sqrt(count)
