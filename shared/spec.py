@@ -40,28 +40,45 @@ class DataSpec(Frozen):
     """Key in ``shared.datamodules.SOURCES`` (``fashion-mnist``, ``cifar10``, ``imagenet``, ``digits`` …)
     or ``folder:<path>`` / ``zip:<path>`` for an image folder or an archive of one."""
     train_size: int | None = None
-    """Images trained on: a fixed subset, the same for every seed; None means all that are not held out."""
+    """Images trained on (which ones: ``subset``); None means all that are not held out."""
     holdout: int = 0
     """Images taken from the *training* set to evaluate on instead of the test set (0: the test set)."""
-    augment: Literal["none", "crop-flip", "flip", "flip-rotate-shift", "imagenet"] = "none"
-    pixels: Literal["standardised", "unit"] = "standardised"
-    """Zero mean and unit deviation per channel of the training set, or plain x/255."""
+    augment: Literal[
+        "none", "crop-flip", "flip", "flip-rotate-shift", "grey-crop-flip", "shift", "shift-flip", "imagenet"
+    ] = "none"
+    """See ``shared.datamodules.augment``."""
+    pixels: Literal["standardised", "unit", "centred"] = "standardised"
+    """Zero mean and unit deviation per channel of the training set, plain x/255, or 2x/255 − 1."""
+    subset: Literal["fixed", "seed"] = "fixed"
+    """The images of ``train_size`` and ``holdout`` are the same for every seed, or each seed draws its own."""
+    draw: Literal["permutation", "batch", "replacement"] = "permutation"
+    """An epoch is one permutation cut into batches; or every batch is drawn afresh from all images, each image at most
+    once in it; or every image of every batch is drawn by itself."""
 
-    late = frozenset({"pixels"})
+    late = frozenset({"pixels", "subset", "draw"})
 
 
 class OptimizerSpec(Frozen):
     name: str = "sgd"
     momentum: float = 0.9
     nesterov: bool = False
-    momentum_form: Literal["reference", "absorbed", "absorbed-corrected"] = "reference"
-    """Learning rate outside the buffer (Goyal eq. 9), inside (eq. 10), or inside with momentum correction."""
+    momentum_form: Literal["reference", "absorbed", "absorbed-corrected", "averaging"] = "reference"
+    """Learning rate outside the buffer (Goyal eq. 9), inside (eq. 10), inside with momentum correction; or outside a
+    buffer that is a running mean of the gradient, v ← m·v + (1 − m)·g, not a sum of it."""
     weight_decay: float = 0.0
     decay_skip: tuple[Literal["bn", "bias"], ...] = ()
     fused: bool = False
     """One kernel for all tensors: faster on small nets; its rounding differs, hence it is part of the identity."""
+    trust_coefficient: float = 0.001
+    """Of LARS: η of the local rate η‖w‖/(‖g‖+β‖w‖) (You et al. 2017). The fields below are for LARS alone too."""
+    adapt_skip: tuple[Literal["bn", "bias"], ...] = ()
+    """Parameters that take plain steps, λ = 1, while others are adapted."""
+    zero_norm: Literal["one", "formula"] = "one"
+    """λ where the weights or the gradient are 0: 1 as in the authors' code, or what the formula gives."""
+    trust_clip: bool = False
+    """min(λ, γ) in place of γλ (LARC)."""
 
-    late = frozenset({"fused"})
+    late = frozenset({"fused", "trust_coefficient", "adapt_skip", "zero_norm", "trust_clip"})
 
 
 class RunSpec(Frozen):
@@ -115,6 +132,11 @@ class RunSpec(Frozen):
         if self.bn_batch and self.batch_size > self.bn_batch and self.batch_size % self.bn_batch:
             raise ValueError(f"bn_batch={self.bn_batch} does not divide batch_size={self.batch_size}")
         return self
+
+    @property
+    def takes_diverged(self) -> bool:
+        """Whether a parent that diverged is a finding that this run reads, and not an error."""
+        return False
 
     def extra_samples(self, train_size: int) -> float:
         """Work besides training and evaluation, in samples of training; for forecasts alone."""

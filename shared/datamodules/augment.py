@@ -10,9 +10,12 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from shared.datamodules.order import DRAWS, raw_stream
 
-Kind = Literal["none", "flip", "crop-flip", "flip-rotate-shift"]
+Kind = Literal["none", "flip", "crop-flip", "flip-rotate-shift", "grey-crop-flip", "shift", "shift-flip"]
 PAD = 4
-"""Zero pixels added on every side before the crop, as usual for 32×32 images (He et al. 2016, section 4.2)."""
+"""Pixels added on every side before the crop, as usual for 32×32 images (He et al. 2016, section 4.2)."""
+CROPS = {"crop-flip": (PAD, 0), "grey-crop-flip": (PAD, 127), "shift": (2, 0), "shift-flip": (2, 0)}
+"""``(pixels, their value)`` added on every side before the crop. Grey, and 2 for digits: the code of Hoffer et al. 2017."""
+FLIPS = ("flip", "crop-flip", "grey-crop-flip", "shift-flip")
 DEGREES, SHIFT = 10.0, 0.2
 """Largest rotation, and largest translation in units of the image's size (Keskar et al. 2017, Appendix E.1)."""
 
@@ -35,9 +38,9 @@ class Draws:
         return self._kept[1][ids]
 
 
-def offsets(draws: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """``(dy, dx, flip)``: crop offsets in 0…8, int64 [b], and whether to mirror, bool [b]."""
-    side = 2 * PAD + 1
+def offsets(draws: np.ndarray, pad: int = PAD) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """``(dy, dx, flip)``: crop offsets in 0 … 2·``pad``, int64 [b], and whether to mirror, bool [b]."""
+    side = 2 * pad + 1
     return (draws % side).astype(np.int64), (draws // side % side).astype(np.int64), (draws >> 63).astype(bool)
 
 
@@ -72,17 +75,18 @@ def augment(images: np.ndarray, draws: np.ndarray, kind: Kind) -> np.ndarray:
     """Move and mirror a batch as ``kind`` says: uint8 [b, H, W, C] → a new array of the same shape."""
     if kind == "flip-rotate-shift":
         return rotate_shift(images, draws)
-    dy, dx, flip = offsets(draws)
+    pad, fill = CROPS.get(kind, (PAD, 0))
+    dy, dx, flip = offsets(draws, pad)
     b, h, w, c = images.shape
-    if kind == "crop-flip":
-        padded = np.zeros((b, h + 2 * PAD, w + 2 * PAD, c), np.uint8)
-        padded[:, PAD:-PAD, PAD:-PAD] = images
+    if kind in CROPS:
+        padded = np.full((b, h + 2 * pad, w + 2 * pad, c), fill, np.uint8)
+        padded[:, pad:-pad, pad:-pad] = images
         # Every crop of every image as a view, [b, dy, dx, H, W, C]: the index below copies b of them and nothing else.
         crops = sliding_window_view(padded, (h, w), axis=(1, 2)).transpose(0, 1, 2, 4, 5, 3)
         images = crops[np.arange(b), dy, dx]
-    if kind == "flip":
+    elif kind in FLIPS:
         images = images.copy()
-    if kind in ("flip", "crop-flip"):
+    if kind in FLIPS:
         which = np.flatnonzero(flip)
         source = images[which]
         mirrored = np.empty_like(source)

@@ -22,6 +22,8 @@ from shared.spec import DataSpec, Execution, RunSpec
 EVAL_BATCH = 1000
 STATISTICS_BATCH = 5000
 """Evaluation batch of nets with ``bn_eval="batch"``, whose result depends on it (as in the code of Keskar et al.)."""
+PIXELS = {"unit": (0.0, 1.0), "centred": (0.5, 0.5)}
+"""Mean and deviation, in units of 255, that ``DataSpec.pixels`` fixes for all images."""
 
 
 def make_datamodule(spec: RunSpec, execution: Execution, data_dir: str | os.PathLike | None = None) -> RunData:
@@ -37,11 +39,12 @@ def make_datamodule(spec: RunSpec, execution: Execution, data_dir: str | os.Path
     return ArrayData(spec, execution, data_dir)
 
 
-def subset(n: int, data: DataSpec) -> tuple[np.ndarray, np.ndarray]:
+def subset(n: int, data: DataSpec, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """``(trained on, held out)``: sorted ids, int64, of n training images.
 
-    Both come from one fixed permutation, the same for every run: its head is trained on, its tail is held out. So a
-    given train_size means the same images with and without a holdout. Raises DataError when n is too small.
+    Both come from one permutation, the same for every run, or with ``subset="seed"`` for every run of a seed: its head
+    is trained on, its tail is held out. So a given train_size means the same images with and without a holdout, and a
+    larger one adds to them. Raises DataError when n is too small.
     """
     size = n - data.holdout if data.train_size is None else data.train_size
     if data.holdout < 0 or size < 1 or size + data.holdout > n:
@@ -49,7 +52,7 @@ def subset(n: int, data: DataSpec) -> tuple[np.ndarray, np.ndarray]:
             f"{data.name} has {n} training images: train_size={data.train_size} and holdout={data.holdout} do not fit; "
             f"together they must be between 1 and {n}"
         )
-    order = permutation(n, SUBSET)
+    order = permutation(n, SUBSET, *([seed] if data.subset == "seed" else []))
     return np.sort(order[:size]), np.sort(order[n - data.holdout :])
 
 
@@ -99,7 +102,7 @@ class RunData(pl.LightningDataModule):
         if self._ready:
             return
         n = self._open()
-        self.train_ids, self.held_ids = subset(n, self.spec.data)
+        self.train_ids, self.held_ids = subset(n, self.spec.data, self.spec.seed)
         self.train_size = len(self.train_ids)
         self.steps_per_epoch = self.batches(0, self.execution.world_size).updates
         self._ready = True
@@ -114,6 +117,7 @@ class RunData(pl.LightningDataModule):
             micro_batch=self.execution.micro_batch,
             rank=rank,
             world=world,
+            draw=self.spec.data.draw,
         )
 
     def train_dataloader(self) -> TrainLoader:
@@ -153,10 +157,10 @@ class RunData(pl.LightningDataModule):
         return self.spec.model.args.get("bn_eval") == "batch"
 
     def _normaliser(self, mean: tuple[float, ...], std: tuple[float, ...]) -> Normalise:
-        """Of images of ``input_shape``: to mean 0 and deviation 1, or to x/255 for ``pixels="unit"``."""
+        """Of images of ``input_shape``: to mean 0 and deviation 1, or as ``pixels`` says whatever the images are."""
         channels, height, width = self.input_shape
-        if self.spec.data.pixels == "unit":
-            mean, std = (0.0,) * channels, (1.0,) * channels
+        if (fixed := PIXELS.get(self.spec.data.pixels)) is not None:
+            mean, std = (fixed[0],) * channels, (fixed[1],) * channels
         return Normalise(mean, std, height, width)
 
     def _place(self) -> tuple[int, int]:

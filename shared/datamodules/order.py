@@ -1,8 +1,9 @@
 """Which sample goes into which update, on which device: a function of (seed, epoch) and of nothing else.
 
-An epoch is one permutation of the training samples, cut into global batches. A global batch is cut into contiguous
-micro-batches, rank by rank, in whole batch-norm chunks: the samples that share batch statistics, and their order, are
-the same for every split over devices and accumulation steps (Goyal et al. 2017, sections 2.3 and 3).
+An epoch is one permutation of the training samples, cut into global batches, unless batches are drawn afresh (see
+``Draw``). A global batch is cut into contiguous micro-batches, rank by rank, in whole batch-norm chunks: the samples
+that share batch statistics, and their order, are the same for every split over devices and accumulation steps (Goyal et
+al. 2017, sections 2.3 and 3).
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 ORDER, DRAWS, SUBSET, TRANSFORM = 1, 2, 3, 4
 """Names of independent random streams; a stream is keyed by (its name, seed, epoch, …)."""
+Draw = Literal["permutation", "batch", "replacement"]
+"""How an epoch's batches come about (``DataSpec.draw``)."""
 
 
 class SplitError(ValueError):
@@ -40,6 +43,11 @@ def raw_stream(n: int, *key: int) -> np.ndarray:
 def permutation(n: int, *key: int) -> np.ndarray:
     """A random permutation of range(n), int64 [n], named by ``key``."""
     return np.argsort(raw_stream(n, *key), kind="stable")
+
+
+def integers(n: int, *key: int) -> np.ndarray:
+    """n independent random elements of range(n), int64 [n], named by ``key``."""
+    return (raw_stream(n, *key) % np.uint64(n)).astype(np.int64)  # uneven by less than n in 2⁶⁴
 
 
 @dataclass(frozen=True)
@@ -94,6 +102,7 @@ class EpochBatches:
     the present epoch it keeps the position. A pass begun at the end of an epoch goes on with the next one.
 
     n: training samples. keep_partial: keep the last, smaller batch of an epoch (its gradient is its own mean).
+    draw: what an epoch of n // batch_size batches is made of (``DataSpec.draw``).
     Raises SplitError when a batch cannot be cut as asked, or when n holds no full batch.
     """
 
@@ -108,10 +117,14 @@ class EpochBatches:
         rank: int = 0,
         world: int = 1,
         keep_partial: bool = False,
+        draw: Draw = "permutation",
     ):
         if not 0 <= rank < world:
             raise SplitError(f"rank {rank} is not one of {world} ranks")
         self.n, self.batch_size, self.seed, self.rank, self.world = n, batch_size, seed, rank, world
+        if keep_partial and draw != "permutation":
+            raise SplitError(f"draw={draw!r} fills every batch: keep_partial is for an epoch that is a permutation")
+        self.draw = draw
         full, rest = divmod(n, batch_size)
         if not full and not (keep_partial and rest):
             raise SplitError(f"batch_size={batch_size} exceeds the {n} training samples; use at most {n}")
@@ -128,10 +141,17 @@ class EpochBatches:
         return (self.updates - bool(self._last)) * self.accumulate + len(self._last)
 
     def order(self, epoch: int) -> np.ndarray:
-        """The permutation of an epoch, int64 [n]: the same on every rank, new in every epoch."""
+        """The samples of an epoch in their order, int64: the same on every rank, new in every epoch."""
         if self._order is None or self._order[0] != epoch:
-            self._order = (epoch, permutation(self.n, ORDER, self.seed, epoch))
+            self._order = (epoch, self._drawn(ORDER, self.seed, epoch))
         return self._order[1]
+
+    def _drawn(self, *key: int) -> np.ndarray:
+        if self.draw == "permutation":
+            return permutation(self.n, *key)
+        if self.draw == "replacement":
+            return integers(self.n, *key)
+        return np.concatenate([permutation(self.n, *key, u)[: self.batch_size] for u in range(self.updates)])
 
     def at(self, position: int) -> MicroBatch:
         """Micro-batch number ``position`` of the current epoch."""

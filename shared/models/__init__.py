@@ -10,8 +10,10 @@ from typing import Any
 
 from torch import nn
 
+from shared.models.alexnet import alexnet, alexnet_bn, alexnet_small
 from shared.models.cifar import Shape, linear, mlp, resnet_cifar, resnet_small
 from shared.models.ghost import GhostBatchNorm, flush_running_stats, set_deferred
+from shared.models.hoffer import hoffer_alexnet, hoffer_f1, hoffer_resnet, hoffer_shallow
 from shared.models.keskar import deepnet, mlp_bn, shallownet
 from shared.models.precise import precise_bn
 from shared.models.resnet import resnet_50, resnet_101
@@ -29,6 +31,13 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "mlp-bn": mlp_bn,
     "shallownet": shallownet,
     "deepnet": deepnet,
+    "alexnet": alexnet,
+    "alexnet-bn": alexnet_bn,
+    "alexnet-small": alexnet_small,
+    "hoffer-f1": hoffer_f1,
+    "hoffer-shallow": hoffer_shallow,
+    "hoffer-resnet": hoffer_resnet,
+    "hoffer-alexnet": hoffer_alexnet,
 }
 """Builders ``(num_classes, input_shape, [norm,] **args)``; ``norm(width)`` makes a normalisation layer."""
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from shared.models.init import init_weights
+from shared.models.init import glorot_uniform, init_weights, small_normal
 
 Norm = Callable[[int], nn.BatchNorm2d]
 Shape = tuple[int, int, int]
@@ -115,8 +115,20 @@ def resnet_small(
     return init_weights(net, net.fc, last_norms(net) if zero_gamma else ())
 
 
-def mlp(num_classes: int, input_shape: Shape, norm: Norm, hidden: str = "800", batch_norm: bool = False) -> nn.Module:
-    """Fully connected relu net; ``hidden`` lists the widths: ``"800"`` or ``"512,512"``. ValueError if it does not."""
+def mlp(
+    num_classes: int,
+    input_shape: Shape,
+    norm: Norm,
+    hidden: str = "800",
+    batch_norm: bool = False,
+    init: str = "he",
+) -> nn.Module:
+    """Fully connected relu net; ``hidden`` lists the widths: ``"800"`` or ``"512,512"``. ValueError if it does not.
+
+    ``init``: "he" (and N(0, 0.01²) in the classifier), "glorot" (uniform) or "normal" (all N(0, 0.01²)); biases 0.
+    """
+    if init not in MLP_INITS:
+        raise ValueError(f"init={init!r}: there are {', '.join(MLP_INITS)}")
     try:
         widths = [int(w) for w in hidden.split(",")]
         if min(widths) < 1:
@@ -130,7 +142,14 @@ def mlp(num_classes: int, input_shape: Shape, norm: Norm, hidden: str = "800", b
         layers += [norm(width), nn.ReLU(inplace=True)] if batch_norm else [nn.ReLU(inplace=True)]
         inputs = width
     classifier = nn.Linear(inputs, num_classes)
-    return init_weights(nn.Sequential(*layers, classifier), classifier)
+    return MLP_INITS[init](nn.Sequential(*layers, classifier), classifier)
+
+
+MLP_INITS: dict[str, Callable[[nn.Module, nn.Linear], nn.Module]] = {
+    "he": init_weights,
+    "glorot": lambda net, classifier: glorot_uniform(net),
+    "normal": lambda net, classifier: small_normal(net),
+}
 
 
 def linear(num_classes: int, input_shape: Shape) -> nn.Module:

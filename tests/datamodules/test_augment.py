@@ -17,18 +17,20 @@ def images():
     return np.random.default_rng(0).integers(0, 256, (50, 8, 9, 3), dtype=np.uint8)
 
 
-@pytest.mark.parametrize("kind", ["flip", "crop-flip"])
-def test_against_one_image_at_a_time(images, kind):
+@pytest.mark.parametrize(
+    ("kind", "pad", "fill", "flips"),
+    [("flip", 0, 0, True), ("crop-flip", 4, 0, True), ("grey-crop-flip", 4, 127, True),
+     ("shift", 2, 0, False), ("shift-flip", 2, 0, True)],
+)  # fmt: skip
+def test_against_one_image_at_a_time(images, kind, pad, fill, flips):
     draws = Draws(50, seed=1).of(0, np.arange(50))
     before = images.copy()
     out = augment(images, draws, kind)
     assert np.array_equal(images, before)
-    for image, got, dy, dx, flip in zip(images, out, *offsets(draws), strict=True):
-        expected = image
-        if kind == "crop-flip":
-            padded = np.pad(image, ((PAD, PAD), (PAD, PAD), (0, 0)))
-            expected = padded[dy : dy + 8, dx : dx + 9]
-        assert np.array_equal(got, expected[:, ::-1] if flip else expected)
+    for image, got, dy, dx, flip in zip(images, out, *offsets(draws, pad), strict=True):
+        padded = np.pad(image, ((pad, pad), (pad, pad), (0, 0)), constant_values=fill)
+        expected = padded[dy : dy + 8, dx : dx + 9]
+        assert np.array_equal(got, expected[:, ::-1] if flip and flips else expected)
 
 
 def test_draws_are_uniform_and_new_each_epoch():
@@ -66,7 +68,7 @@ def test_motions_fill_their_ranges_independently():
     assert abs(drawn[3].mean() - 0.5) < 0.02
 
 
-@pytest.mark.parametrize("kind", ["crop-flip", "flip-rotate-shift"])
+@pytest.mark.parametrize("kind", ["crop-flip", "flip-rotate-shift", "shift"])
 def test_grouping_does_not_matter(images, kind):
     labels = np.arange(50)
     normal = Normalise((0.5, 0.4, 0.3), (0.2, 0.2, 0.3), 8, 9)

@@ -93,7 +93,9 @@ def test_nets_take_their_shapes_and_start_at_chance(name, args, shape):
 
 def test_every_registered_net_is_covered():
     keskar = {"mlp-bn", "shallownet", "deepnet"}
-    assert {name for name, *_ in CASES} | keskar | {"resnet-50", "resnet-101"} == set(MODELS)
+    you = {"alexnet", "alexnet-bn", "alexnet-small"}
+    hoffer = {"hoffer-resnet", "hoffer-shallow", "hoffer-f1", "hoffer-alexnet"}
+    assert {name for name, *_ in CASES} | keskar | you | hoffer | {"resnet-50", "resnet-101"} == set(MODELS)
 
 
 def test_mlp_widths():

@@ -1,0 +1,50 @@
+"""Smith and Le 2018, "A Bayesian Perspective on Generalization and Stochastic Gradient Descent" (1710.06451)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from replications.smith_a.experiments import OWN_SCALE, PROTOCOL, counterpart, roles, sweeps
+from replications.smith_a.spec import SmithASpec
+from shared.paper import Paper
+
+PAPER = Paper(
+    key="smith_a",
+    title="A Bayesian Perspective on Generalization and Stochastic Gradient Descent",
+    authors="Smith, Le",
+    arxiv="1710.06451",
+    year=2017,
+    protocol=PROTOCOL,
+    spec=SmithASpec,
+    sweeps=sweeps,
+    roles=roles,
+    counterpart=counterpart,
+    folder=Path(__file__).parent,
+    own_scale=OWN_SCALE,
+    notes=(
+        "Momentum's convention, initialisation and pixel scale are not stated. The main arm averages the gradient "
+        "(effective rate ε), starts from Glorot's uniform and divides pixels by 255: the choice whose training "
+        "threshold is the paper's (nothing below about 10 trains, 30 does), by a rule fixed beforehand on held-out "
+        "images. Momentum that sums the gradient has the effective rate ε/(1 − m) = 10, and what trains starts higher.",
+        "With momentum that averages, the noise scale does not depend on m, so no 1/(1 − m) law is expected of the "
+        "main arm; the law is tested with summed gradients at ε = 0.1, where ε/(1 − m) goes from 0.1 to 4.",
+        "Training images and start are drawn by seed and shared by every batch of that seed.",
+        "An epoch is a permutation of the images cut into batches, without what is left over; batches drawn afresh, "
+        "with and without replacement, are arms of their own.",
+        "Accuracy is the mean over the evaluations of the last fifth of training.",
+        "10,000/ε updates are rounded to a multiple of 20.",
+        "L2 of 0.1 on the summed cost is a weight decay of 1e-4 on the mean loss; biases are decayed too.",
+        "The test set of the evidence experiments is drawn from the training images, since the official one has too "
+        "few zeros; random labels are a permutation of the true ones, so that both classes keep their size (fair coins "
+        "are an arm of their own); the bias is penalised; pixels lie between 0 and 1, and λ goes from 1e-9 to 1e5.",
+        "The margin is the mean signed distance of training images to the boundary; the paper's unit is not stated.",
+        "B_opt is the best tested batch of each seed; its interval is over seeds, the paper's error bar (the tested "
+        "batches next to it) stands beside it.",
+        "Where a curve's best batch lies at an end of the grid, the grid is extended by a factor of 1.5 and run again.",
+        "The grids of B are ours: no plotted value of the paper could be recovered.",
+    ),
+    errata=(
+        "A footnote has the best learning rate grow with N; at fixed g and B, g ≈ εN/B gives ε ∝ 1/N.",
+        "Appendix C refers to Figure 7b where it means 9b.",
+    ),
+)

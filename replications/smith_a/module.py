@@ -1,0 +1,236 @@
+"""Smith and Le 2017 as a LightningModule, and its measurements: evidence, gradients, B_opt and its exponents."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.stats import kurtosis, norm, skew
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from replications.smith_a import evidence, method
+from replications.smith_a.spec import Evidence, SmithASpec
+from shared.datamodules.module import subset
+from shared.module import ClassifierModule
+from shared.runs.read import read_run
+from shared.spec import parse
+
+Rows = list[dict[str, float]]
+EVERY, LAST = 20, 5
+"""End values are means over the evaluations after 16, 17, … 20 twentieths of training, however many more there are."""
+MILESTONES = (100, 200, 500, 1000, 2000, 5000)
+"""Updates at which error and loss enter the summary, where the run evaluates there."""
+CLOSE = 0.5
+"""Points above its end error within which a run counts as converged."""
+DRAWS, BINS = 10_000, 60
+"""Mini-batches, and bins of the histograms, of Figure 9."""
+
+
+class Module(ClassifierModule):
+    """The paper's net at a constant rate; the summary says how a run ends and how it got there."""
+
+    spec: SmithASpec
+    net: nn.Sequential
+
+    def summarise(self, rows: Rows) -> dict[str, float]:
+        """``end/error``, ``end/accuracy`` (percent) and ``end/loss`` (nats): means over the last fifth of training.
+
+        ``end/loss_min``, ``end/loss_rise`` (end minus lowest), ``end/trained`` (1 or 0), ``end/converged_at`` (updates
+        until within half a point of the end), ``error@<update>``, ``loss@<update>``. A run that stopped short of its
+        length has diverged: chance level, and no loss.
+        """
+        length = self.spec.updates or 0
+        found: dict[str, float] = {}
+        for row in rows:
+            if row["trainer/global_step"] in MILESTONES:
+                step = row["trainer/global_step"]
+                found |= {f"error@{step}": row["val/error"], f"loss@{step}": row["val/loss"]}
+        whole = bool(rows) and rows[-1]["trainer/global_step"] == length and math.isfinite(rows[-1]["val/loss"])
+        if not whole:
+            error = _chance(self)
+            return found | {"end/error": error, "end/accuracy": 100 - error, "end/trained": 0.0}
+        parts = [(EVERY * r["trainer/global_step"] / length, r) for r in rows]
+        last = [r for part, r in parts if part == round(part) and part > EVERY - LAST]
+        error, loss = (float(np.mean([r[k] for r in last])) for k in ("val/error", "val/loss"))
+        lowest = min(r["val/loss"] for r in rows)
+        near = next(r["trainer/global_step"] for r in rows if r["val/error"] <= error + CLOSE)
+        return found | {
+            "end/error": error,
+            "end/accuracy": 100 - error,
+            "end/loss": loss,
+            "end/loss_min": lowest,
+            "end/loss_rise": loss - lowest,
+            "end/trained": float(100 - error >= method.TRAINED),
+            "end/converged_at": float(near),
+        }
+
+
+# -- measurements: (module, data, folders of the parents) → rows, summary ----------------------------------------------
+
+
+def _evidence(module: Module, data: Any, parents: list[Path]) -> tuple[Rows, dict[str, float]]:
+    """Figures 1 and 2 for one draw of images and labels: a row for every λ."""
+    spec = module.spec.evidence or Evidence()
+    images, labels = data.plain("train")
+    keep = labels < 2
+    drawn = evidence.draw(images[keep].numpy(), labels[keep].numpy(), spec, module.spec.seed)
+    rows = evidence.along(drawn, spec)
+    return rows, evidence.features(rows)
+
+
+def _gradients(module: Module, data: Any, parents: list[Path]) -> tuple[Rows, dict[str, float]]:
+    """Figure 9: ∂(−ln p)/∂W of one softmax weight at the start, over single images and over means of B of them.
+
+    Rows are bins: ``example/gradient`` and ``example/density``, ``batch/…``. The summary has each distribution's
+    ``skew``, excess ``kurtosis`` and ``ks``, its largest distance from the normal of equal mean and sd.
+    """
+    images, labels = data.plain("train")
+    single = one_weight(module.net, images, labels, module.spec.seed)
+    rng = np.random.default_rng([module.spec.seed, 3])
+    batch = module.spec.batch_size
+    means = np.array([rng.choice(single, batch, replace=False).mean() for _ in range(DRAWS)])
+    rows: Rows = [{} for _ in range(BINS)]
+    found: dict[str, float] = {}
+    for name, values in (("example", single), ("batch", means)):
+        density, edges = np.histogram(values, BINS, density=True)
+        for i in range(BINS):
+            rows[i] |= {f"{name}/gradient": (edges[i] + edges[i + 1]) / 2, f"{name}/density": density[i]}
+        found |= {f"{name}/{k}": float(v) for k, v in shape(values).items()}
+    return rows, found
+
+
+@torch.no_grad()
+def one_weight(net: nn.Sequential, images: Tensor, labels: Tensor, seed: int) -> np.ndarray:
+    """∂(−ln p)/∂W_kj = (p_k − [y = k])·h_j of every image, float64 [N], for a random class k and hidden unit j.
+
+    A unit that no image activates is not drawn: its gradient is 0 for all.
+    """
+    hidden, last = net[:-1](images).double(), net[-1]
+    assert isinstance(last, nn.Linear)
+    rng = np.random.default_rng([seed, 2])
+    alive = np.flatnonzero((hidden > 0).any(0).numpy())
+    j, k = int(rng.choice(alive)), int(rng.integers(last.out_features))
+    p = torch.softmax(F.linear(hidden, last.weight.double(), last.bias.double()), 1)[:, k]
+    return ((p - (labels == k).double()) * hidden[:, j]).numpy()
+
+
+def shape(values: np.ndarray) -> dict[str, float]:
+    """Skewness, excess kurtosis and the Kolmogorov distance from the normal of equal mean and deviation."""
+    z = np.sort((values - values.mean()) / values.std())
+    cdf, n = norm.cdf(z), len(z)
+    ks = max(np.max(np.arange(1, n + 1) / n - cdf), np.max(cdf - np.arange(n) / n))
+    return {"skew": skew(z), "kurtosis": kurtosis(z), "ks": ks}
+
+
+def _b_opt(module: Module, data: Any, parents: list[Path]) -> tuple[Rows, dict[str, float]]:
+    """The peak of accuracy against B over the parents (Fig 4), on the test set and, chosen anew, on held-out images.
+
+    ``b_opt`` with ``/low``, ``/high`` (the paper's error bar), ``/vertex`` (parabola), ``/inside``; ``peak/error``,
+    ``peak/gain`` (points over the largest batch); ``noise_scale``; ``held_out/b_opt``, ``held_out/error`` and
+    ``held_out/gain``: the test error, and gain, at the batch that is best on ``held_out`` other training images.
+    """
+    runs = sorted((_finished(folder) for folder in parents), key=lambda run: run[0].batch_size)
+    held = _held_out(module.spec, data) if module.spec.held_out else None
+    rows: Rows = []
+    for spec, summary, folder in runs:
+        row = {"batch_size": float(spec.batch_size), "end/error": summary["end/error"]}
+        if held is not None:
+            row["held_out/error"] = _error(module, folder, *held)
+        rows.append(row)
+    batches, errors = [s.batch_size for s, *_ in runs], [r["end/error"] for r in rows]
+    best = method.peak(batches, [100 - e for e in errors])
+    of = runs[0][0]
+    momentum, averaging = of.optimizer.momentum, of.optimizer.momentum_form == "averaging"
+    n = data.train_size
+    found = {
+        "b_opt": float(best.batch),
+        "b_opt/low": float(best.low),
+        "b_opt/high": float(best.high),
+        "b_opt/vertex": best.vertex,
+        "b_opt/inside": float(best.inside),
+        "peak/error": 100 - best.accuracy,
+        "peak/gain": errors[-1] - (100 - best.accuracy),
+        "noise_scale": method.noise_scale(of.lr, n, best.batch, momentum, averaging=averaging),
+        "momentum_gain": method.momentum_gain(momentum),
+    }
+    if held is not None:
+        chosen = int(np.argmin([r["held_out/error"] for r in rows]))
+        found |= {
+            "held_out/b_opt": float(batches[chosen]),
+            "held_out/error": errors[chosen],
+            "held_out/gain": errors[-1] - errors[chosen],
+        }
+    return rows, found
+
+
+def _fit(module: Module, data: Any, parents: list[Path]) -> tuple[Rows, dict[str, float]]:
+    """Exponents over the parents, which are ``b-opt`` runs of one seed (Fig 5-7).
+
+    ``exponent`` of B_opt on ε, N, 1/(1 − m) or the width, and with the batches of ``b_opt/vertex`` and
+    ``held_out/b_opt``; for ε and m ``exact_exponent`` of B/(N − B) and ``exact_gain`` of the exact law in AICc.
+    """
+    axis = module.spec.axis
+    rows: Rows = []
+    for spec, summary, _ in map(_finished, parents):
+        at = {
+            "lr": spec.lr,
+            "train_size": float(spec.data.train_size or 0),
+            "momentum": method.momentum_gain(spec.optimizer.momentum),
+            "width": float(spec.model.args.get("hidden", 0)),
+        }[str(axis)]
+        kept = ("b_opt", "b_opt/vertex", "held_out/b_opt", "b_opt/low", "b_opt/high", "peak/error")
+        rows.append({"x": at, **{k: summary[k] for k in kept if k in summary}})
+    rows.sort(key=lambda row: row["x"])
+    x = [row["x"] for row in rows]
+    found = {}
+    for suffix, column in (("", "b_opt"), ("/vertex", "b_opt/vertex"), ("/held_out", "held_out/b_opt")):
+        if all(column in row for row in rows):
+            found["exponent" + suffix] = method.exponent(x, [row[column] for row in rows])
+    if axis in ("lr", "momentum"):
+        b, n = [row["b_opt"] for row in rows], data.train_size
+        found["exact_gain"] = method.exact_gain(x, b, n)
+        exact = method.exact_exponent(x, b, n)
+        found |= {} if math.isnan(exact) else {"exact_exponent": exact}
+    return rows, found
+
+
+TASKS = {"evidence": _evidence, "gradient-histogram": _gradients, "b-opt": _b_opt, "fit": _fit}
+
+
+def _finished(folder: Path) -> tuple[SmithASpec, dict[str, Any], Path]:
+    """Spec, summary and folder of a parent."""
+    record = read_run(folder)
+    if record.problem:
+        raise RuntimeError(f"{record.problem}; delete that folder and run it again")
+    return parse(SmithASpec, (folder / "spec.json").read_text()), record.summary, folder
+
+
+def _held_out(spec: SmithASpec, data: Any) -> tuple[Tensor, Tensor]:
+    """``spec.held_out`` training images that no run of this seed trains on."""
+    wanted = spec.data.model_copy(update={"holdout": spec.held_out})
+    _, ids = subset(len(data.arrays.train_x), wanted, spec.seed)
+    images = np.moveaxis(data.arrays.train_x, 1, -1)[ids]
+    return data.normalise(images), torch.from_numpy(np.array(data.arrays.train_y[ids], np.int64))
+
+
+def _chance(module: Module) -> float:
+    """Percent error of a net that has learnt nothing."""
+    last = module.net[-1]
+    assert isinstance(last, nn.Linear)
+    return 100.0 * (1 - 1 / last.out_features)
+
+
+@torch.no_grad()
+def _error(module: Module, folder: Path, images: Tensor, labels: Tensor) -> float:
+    """Percent error of a finished run's last weights; chance level where they are no longer finite."""
+    if json.loads((folder / "done.json").read_text())["status"] == "diverged":
+        return _chance(module)
+    module.net.load_state_dict(torch.load(folder / "weights.pt", weights_only=True))
+    module.net.eval()
+    parts = zip(images.split(1000), labels.split(1000), strict=True)
+    return 100.0 * sum(int((module.net(x).argmax(1) != y).sum()) for x, y in parts) / len(labels)
