@@ -14,7 +14,7 @@ Kind = Literal["none", "flip", "crop-flip", "flip-rotate-shift", "grey-crop-flip
 PAD = 4
 """Pixels added on every side before the crop, as usual for 32×32 images (He et al. 2016, section 4.2)."""
 CROPS = {"crop-flip": (PAD, 0), "grey-crop-flip": (PAD, 127), "shift": (2, 0), "shift-flip": (2, 0)}
-"""``(pixels, their value)`` added on every side before the crop. Grey, and 2 for digits: the code of Hoffer et al. 2017."""
+"""``(pixels, their value)`` added on every side before the crop; grey, and 2, as in the code of Hoffer et al. 2017."""
 FLIPS = ("flip", "crop-flip", "grey-crop-flip", "shift-flip")
 DEGREES, SHIFT = 10.0, 0.2
 """Largest rotation, and largest translation in units of the image's size (Keskar et al. 2017, Appendix E.1)."""

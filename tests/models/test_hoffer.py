@@ -51,7 +51,7 @@ def test_weights_start_as_in_the_pytorch_of_2017():
         assert values.std().item() == pytest.approx(1 / 28 / 3**0.5, rel=0.1)
     assert 0 <= norm.weight.min() < 0.05 < 0.95 < norm.weight.max() <= 1
     assert (net("hoffer-f1", shape=MNIST, gamma="one")[2].weight == 1).all()
-    with pytest.raises(SpecError, match="gamma='zero'.*uniform"):
+    with pytest.raises(SpecError, match=r"gamma='zero'.*uniform"):
         net("hoffer-f1", shape=MNIST, gamma="zero")
 
 

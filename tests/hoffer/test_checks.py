@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from replications.hoffer import PAPER, checks, method
+from shared.stats.claims import load_claims
+
+NAMES = sorted({t.check for claim in load_claims(PAPER) for t in claim.test if t.check})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_case_holds_and_has_a_name_of_its_own(name):
+    cases = getattr(checks, name)()
+    assert len({text for text, _ in cases}) == len(cases) >= 3
+    assert [text for text, holds in cases if not holds] == []
+
+
+def test_an_entry_that_is_not_there_is_named():
+    with pytest.raises(LookupError, match=r"reference/table1.csv has no val/error of f2-sb"):
+        checks.printed("table1", "f2-sb")
+
+
+def reprinted(monkeypatch, arm, metric, mean):
+    """The reference tables as they would be with another number printed, at every place of that arm and metric."""
+    rows = checks._rows
+
+    def changed(name):
+        return tuple({**r, "mean": mean} if (r["arm"], r["metric"]) == (arm, metric) else r for r in rows(name))
+
+    monkeypatch.setattr(checks, "_rows", changed)
+
+
+CORRECTED = [
+    ("shares_of_the_gap", "f1-lr", "val/error", "2.60"),
+    ("shares_of_the_gap", "wrn-ra", "val/error", "26.10"),
+    ("single_runs", "f1-gbn", "val/error", "2.30"),
+    ("single_runs", "alexnet-ra-8k", "val/error", "41.00"),
+    ("figure_1", "r44-batch-512", "val/error", "6.00"),
+    ("figure_1", "r44-sb", "val/error", "6.20"),
+    ("axis_of_figure_2", "r44-gbn-batch-64", "distance", "3.0"),
+]
+
+
+@pytest.mark.parametrize(("name", "arm", "metric", "mean"), CORRECTED)
+def test_a_statement_goes_away_when_the_number_is_another(monkeypatch, name, arm, metric, mean):
+    reprinted(monkeypatch, arm, metric, mean)
+    assert not all(holds for _, holds in getattr(checks, name)())
+
+
+def test_the_digitised_curves_decide_between_log_and_root(monkeypatch):
+    root = (np.arange(50, 2000, 25.0), 0.08 * np.arange(50, 2000, 25.0) ** 0.5)
+    monkeypatch.setattr(checks, "_curve", lambda batch: root)
+    found = [holds for text, holds in checks.log_or_root() if text.startswith(("64", "128", "1024"))]
+    assert found == [False, False, True]
+
+
+DEFECTS = [
+    ("covariance", "sqrt_scaled", lambda lr, batch, base=128: lr * batch / base),
+    ("covariance", "noise_variance", lambda batch, base=128: batch / base),
+    ("rates", "sqrt_scaled", lambda lr, batch, base=128: lr * (batch / 256) ** 0.5),
+    ("running_statistics", "running_weights", method.printed_running_weights),
+    ("printed_algorithm", "printed_running_weights", method.running_weights),
+    ("partial_batches", "released_chunks", lambda batch, large, small=128: (batch // 32,) * 32),
+    ("equal_updates", "adapted", lambda epochs, regime, ratio: (epochs * ratio, tuple(regime))),
+    ("momentum_resets", "momentum_gain", lambda steps, momentum: 1 / (1 - momentum)),
+]
+
+
+@pytest.mark.parametrize(("name", "what", "defect"), DEFECTS)
+def test_a_known_defect_fails(monkeypatch, name, what, defect):
+    monkeypatch.setattr(method, what, defect)
+    assert not all(holds for _, holds in getattr(checks, name)())
