@@ -14,6 +14,9 @@ from shared.models import flush_running_stats
 from shared.optim import make_optimizer
 from shared.spec import RunSpec
 
+COUNT_AT = 1024
+"""Samples whose predictions are kept before they are counted."""
+
 
 class ClassifierModule(pl.LightningModule):
     """A classifier trained by cross-entropy; a paper overrides ``rate`` and whatever its method changes.
@@ -30,14 +33,8 @@ class ClassifierModule(pl.LightningModule):
         self.deferred = False
         """Ghost statistics wait for the update, because other micro-batches or ranks contribute to it."""
         self.sums = {"train": torch.zeros(3, dtype=torch.float64), "val": torch.zeros(3, dtype=torch.float64)}
-        """Per split: summed loss, wrong predictions, samples since the last row of the record."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        # Lightning notes the hook it calls some forty times a step; nn.Module's own way is slow for plain values.
-        if name == "_current_fx_name":
-            self.__dict__[name] = value
-        else:
-            super().__setattr__(name, value)
+        """Per split: summed loss, wrong predictions, samples since the last row of the record; see ``totals``."""
+        self._uncounted: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {"train": [], "val": []}
 
     def rate(self, update: int) -> float:
         """Learning rate of update number ``update`` (from 0)."""
@@ -58,20 +55,32 @@ class ClassifierModule(pl.LightningModule):
         logits = self.net(images)
         self._count("val", F.cross_entropy(logits, labels), logits, labels)
 
-    @torch.no_grad()
     def _count(self, split: str, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
-        wrong = (logits.argmax(1) != labels).sum()
-        n = float(len(labels))
-        if loss.device.type == "cpu":  # three Python floats are cheaper than tensor arithmetic
-            sums = self.sums[split]
-            sums += torch.tensor((loss.item() * n, wrong.item(), n), dtype=torch.float64)
-        else:
-            self.sums[split] = self.sums[split].to(loss.device)
-            self.sums[split] += torch.stack((loss.double() * n, wrong.double(), loss.new_tensor(n).double()))
+        # Small batches are counted together: a step of a small net feels half a dozen tiny operations more.
+        waiting = self._uncounted[split]
+        waiting.append((loss.detach(), logits.detach(), labels))
+        if len(waiting) * len(labels) >= COUNT_AT:
+            self.totals(split)
+
+    @torch.no_grad()
+    def totals(self, split: str) -> Tensor:
+        """Summed loss, wrong predictions and samples of this rank since the last row of the record, float64 [3]."""
+        sums = self.sums[split]
+        if waiting := self._uncounted[split]:
+            losses, logits, labels = zip(*waiting, strict=True)
+            self.sums[split] = sums = sums.to(logits[0].device)
+            # One after the other and in float64, so that it does not matter which batches are counted together.
+            total, wrong, count = sums
+            for loss, answers in zip(losses, labels, strict=True):
+                total += loss.double() * len(answers)
+            wrong += (torch.cat(logits).argmax(1) != torch.cat(labels)).sum()
+            count += sum(len(answers) for answers in labels)
+            waiting.clear()
+        return sums
 
     def take(self, split: str) -> tuple[float, float, int]:
         """Mean loss, error in percent and sample count over all ranks since the last call, and start anew."""
-        loss, wrong, n = self._over_ranks(self.sums[split]).tolist()
+        loss, wrong, n = self._over_ranks(self.totals(split)).tolist()
         self.sums[split] = torch.zeros_like(self.sums[split])
         return (loss / n, 100.0 * wrong / n, round(n)) if n else (float("nan"), float("nan"), 0)
 
@@ -99,6 +108,11 @@ class ClassifierModule(pl.LightningModule):
         for group in optimizer.param_groups:
             group["lr"] = lr
 
+    def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: torch.optim.Optimizer) -> None:
+        for group in optimizer.param_groups:  # what zero_grad does, less its profiler and its table of devices
+            for parameter in group["params"]:
+                parameter.grad = None
+
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         super().optimizer_step(*args, **kwargs)
         if self.deferred:
@@ -106,12 +120,13 @@ class ClassifierModule(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         # Every rank comes through here; the checkpoint holds the total, which rank 0 takes over on resume.
-        checkpoint["sums"] = {k: self._over_ranks(v).cpu() for k, v in self.sums.items()}
+        checkpoint["sums"] = {k: self._over_ranks(self.totals(k)).cpu() for k in self.sums}
         checkpoint["rng"] = torch.get_rng_state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         first = self.trainer.global_rank == 0
         self.sums = {k: v if first else torch.zeros_like(v) for k, v in checkpoint["sums"].items()}
+        self._uncounted = {k: [] for k in self.sums}
         self._rng = checkpoint["rng"]
 
     def on_train_start(self) -> None:

@@ -9,7 +9,7 @@ import os
 import shutil
 import time
 import warnings
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,13 @@ import pytorch_lightning as pl
 import torch
 from filelock import FileLock, Timeout
 from pytorch_lightning.plugins.environments import ClusterEnvironment, LightningEnvironment, SLURMEnvironment
-from pytorch_lightning.profilers import PassThroughProfiler
 
 from shared.callbacks import Checkpoints, DivergenceStop, Recorder
 from shared.callbacks.snapshots import save_weights
 from shared.datamodules import make_datamodule
 from shared.datamodules.order import accumulation
 from shared.files import write_atomically
+from shared.loop import EpochLoop
 from shared.models import build, set_deferred
 from shared.models.ghost import ghost_layers
 from shared.module import ClassifierModule
@@ -86,7 +86,8 @@ def _parent(run_id: str, spec: RunSpec, execution: Execution, results_dir: Path,
     if run_id not in declared:
         raise RunFailed(f"{spec.run_id}: its parent {run_id} is not declared in preset {spec.preset} of {paper.key}")
     parent = declared[run_id]
-    if run(parent, execution, results_dir, paper, wait=wait) != "finished":
+    status = run(parent, execution, results_dir, paper, wait=wait)
+    if status != "finished" and not spec.takes_diverged:
         raise RunFailed(f"{spec.run_id}: its parent {run_id} diverged, so there are no weights to start from")
     return run_dir(Path(results_dir), parent)
 
@@ -131,7 +132,7 @@ def trainer_for(spec: RunSpec, execution: Execution, data: Any, callbacks: list,
         length = {"max_steps": spec.updates, "max_epochs": -1, "check_val_every_n_epoch": None,
                   "val_check_interval": spec.eval_every * times}  # fmt: skip
     strategy = "ddp" if execution.strategy == "auto" and execution.world_size > 1 else execution.strategy
-    return pl.Trainer(
+    trainer = pl.Trainer(
         accelerator=execution.accelerator,
         devices=execution.devices,
         num_nodes=execution.nodes,
@@ -145,20 +146,12 @@ def trainer_for(spec: RunSpec, execution: Execution, data: Any, callbacks: list,
         logger=False,
         default_root_dir=folder,
         enable_checkpointing=False,
-        profiler=_NoProfiler(),
         enable_model_summary=False,
         enable_progress_bar=execution.progress,
         **length,
     )
-
-
-class _NoProfiler(PassThroughProfiler):
-    """Lightning wraps every hook in ``profile``: one shared empty context is cheaper than a new one each time."""
-
-    _nothing = nullcontext()
-
-    def profile(self, action_name: str) -> Any:
-        return self._nothing
+    EpochLoop.install(trainer)
+    return trainer
 
 
 def _environment(execution: Execution) -> list[ClusterEnvironment]:

@@ -27,7 +27,7 @@ class DivergenceStop(pl.Callback):
         self._look(trainer, pl_module)  # the row of the record that follows empties the sum
 
     def _look(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        bad = not math.isfinite(float(pl_module.sums["train"][0]))
+        bad = not math.isfinite(float(pl_module.totals("train")[0]))
         if trainer.world_size > 1:  # ranks must agree, or one of them waits for ever in the next all-reduce
             bad = trainer.strategy.reduce_boolean_decision(bad, all=False)
         if bad:

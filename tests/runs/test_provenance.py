@@ -67,7 +67,7 @@ def test_facts_are_complete_and_flat():
 
 def test_torch_is_not_loaded_for_it_and_the_cuda_version_is_the_same():
     code = (
-        "import sys; from shared.runs import provenance, status, snapshot\n"
+        "import sys; from shared.runs import provenance, snapshot; from shared.workflow import state\n"
         "cold = provenance.collect('a', 'b')\n"
         "print([m for m in ('torch', 'wandb', 'pytorch_lightning') if m in sys.modules], cold['cuda'])"
     )
