@@ -6,4 +6,4 @@ from replications import PAPERS
 from shared.cli import main
 
 if __name__ == "__main__":
-    main(PAPERS)
+    main(PAPERS, reference="goyal")

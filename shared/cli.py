@@ -67,10 +67,11 @@ STATE_COLUMNS = ("finished", "diverged", "running", "resumable", "waiting", "dam
 OnePaperArgument = Annotated[str | None, typer.Argument(help="only this paper")]
 
 
-def main(papers: dict[str, Paper], module: str = "replications", trainer: str = "shared.training") -> None:
-    """Run the command line over a registry of papers; ``module`` and ``trainer`` are those of ``Suite``."""
+def main(papers: dict[str, Paper], module: str = "replications", trainer: str = "shared.training",
+         reference: str = "") -> None:  # fmt: skip
+    """Run the command line over a registry of papers; the other arguments are those of ``Suite``."""
     try:
-        make_app(Suite(papers, module, trainer))()
+        make_app(Suite(papers, module, trainer, reference))()
     except Exception as problem:
         ours = type(problem).__module__.split(".")[0] in ("shared", "replications", module.split(".")[0])
         if not ours or os.environ.get("REPLICATIONS_TRACEBACK"):
@@ -225,7 +226,7 @@ def make_app(suite: Suite) -> typer.Typer:
             os.execve(sys.executable, again, {**wanted, **os.environ})
         from shared.bench import ratios
 
-        rows = ratios(next(iter(suite.papers.values())))
+        rows = ratios(suite.paper(suite.reference or next(iter(suite.papers))))
         for row in rows:
             row["met"] = row["ratio"] <= row["bound"] if row.get("lower") else row["ratio"] >= row["bound"]
         if as_json:

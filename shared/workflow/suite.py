@@ -30,6 +30,8 @@ class Suite:
     """``python -m <module> pack …`` is the body of a job."""
     trainer: str = "shared.training"
     """Holds ``run(spec, execution, results_dir, paper)``, ``calibrate(spec, execution, paper)``, ``RunLocked``."""
+    reference: str = ""
+    """Key of the paper whose nets ``bench`` times; the first one when empty."""
 
     def paper(self, key: str) -> Paper:
         if key not in self.papers:
