@@ -228,7 +228,8 @@ def make_app(suite: Suite) -> typer.Typer:
 
         rows = ratios(suite.paper(suite.reference or next(iter(suite.papers))))
         for row in rows:
-            row["met"] = row["ratio"] <= row["bound"] if row.get("lower") else row["ratio"] >= row["bound"]
+            if row["bound"] is not None:
+                row["met"] = row["ratio"] <= row["bound"] if row.get("lower") else row["ratio"] >= row["bound"]
         if as_json:
             show(rows, True)
             return
