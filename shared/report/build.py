@@ -11,7 +11,7 @@ import jinja2
 import pandas as pd
 
 from shared.paper import Paper
-from shared.report import claims, figures, interactive, ledger, render, tables
+from shared.report import claims, figures, interactive, ledger, questions, render, tables
 from shared.report.data import Source, batch_number, data_names
 from shared.report.grid import Column, Grid
 from shared.report.plots import Plot, arms_of, plot
@@ -42,12 +42,17 @@ class Report:
 
 
 def build_report(
-    papers: Iterable[Paper], data: Tables, verdicts: Mapping[str, Iterable[claims.Verdict]], out_dir: Path
+    papers: Iterable[Paper],
+    data: Tables,
+    verdicts: Mapping[str, Iterable[claims.Verdict]],
+    out_dir: Path,
+    asked: Iterable[questions.Question] = (),
 ) -> Report:
     """Write report.md, report.html, report.pdf, figures/ and tables/ below ``out_dir``.
 
-    ``verdicts`` is {paper key: the dictionaries of ``shared.stats.verdict.verdicts``}. Missing runs become stated
-    gaps. Raises ReportError for tables or verdicts that lack what they must have.
+    ``verdicts`` is {paper key: the dictionaries of ``shared.stats.verdict.verdicts``}; ``asked`` are the questions
+    over which the papers are set against each other. Missing runs become stated gaps. Raises ReportError for tables
+    or verdicts that lack what they must have.
     """
     writer = _Writer(out_dir)
     listed = list(papers)
@@ -61,6 +66,10 @@ def build_report(
     text = environment.get_template("report.md.j2").render(
         title=TITLE, papers=entries, scales=scales, runs=sum(e["runs"] for e in entries), how=_how(),
         status=writer.table(status), cross=_across(writer, entries) if len(entries) > 1 else "",
+        questions=[
+            {"table": writer.table(questions.grid(q, {p.key: short_name(p) for p in listed}, verdicts)),
+             "apart": q.apart} for q in asked
+        ],
     )  # fmt: skip
     markdown = out_dir / "report.md"
     markdown.write_text(_tidy(text), encoding="utf-8")

@@ -56,12 +56,14 @@ def refresh(
 
     The blocks are written only for the repository's own results, so a smoke run leaves them alone.
     """
+    from shared.report import questions
     from shared.report.build import build_report
 
     papers = suite.papers
+    asked = questions.load(suite.module, papers)
     data = {k: collated(p, results, wandb) if collate and k in keys else stored(p, results) for k, p in papers.items()}
     judged = {k: verdict_rows(p, results, data[k]) for k, p in papers.items()}
-    report = build_report(papers.values(), data, judged, results / "report")
+    report = build_report(papers.values(), data, judged, results / "report", asked)
     written = [report.markdown, report.html, report.pdf]
     if results == (REPO / "results").resolve():
         from shared.report.blocks import update
