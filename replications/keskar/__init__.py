@@ -41,6 +41,8 @@ PAPER = Paper(
         "the start after k + 1 epochs.",
         "Figures 2, 5 and 6 rest on two seeds, so their claims on accuracy can hardly be decided; their claims on "
         "sharpness are about orders of magnitude.",
+        "Figure 5's solutions are measured by other maximisers too (`f1-warm-maximisers`), added after its values of "
+        "Metric 2.1 were seen: at several of them L-BFGS-B left hardly a weight at its bound.",
         "The paper does not say whether its standard deviations have n or n − 1 in the denominator; ours have n − 1.",
         "Reference points of Figures 2 to 7 are digitised from the vector paths of the figures; Figure 4 draws "
         "overshooting splines through an unstated number of runs: good to a point and to 30 %.",

@@ -30,10 +30,12 @@ TUNE_SEED = 101
 TUNE_LRS = (3e-4, 1e-3, 3e-3, 1e-2)
 TUNED = {"sb": 1e-3, "lb": 1e-3}
 """Rates with the lowest hold-out error of the ``f1-tune`` runs, one for each batch; the same grid for both."""
+OURS = ("-updates", "-choices", "-3-steps", "-maximisers")
+"""How arms end that the paper does not have."""
 WARM = (1, 2, 5, 10, 20, 40)
 """Small-batch epochs before the switch to the large batch (Fig 5, thinned)."""
-OWN_SCALE = ("f1-tables", "f1-slices", "f1-path", "f1-conservative", "f1-warm-start", "f1-open-choices", "f1-dinh",
-             "tune", "f1-tuned", "f1-updates")  # fmt: skip
+OWN_SCALE = ("f1-tables", "f1-slices", "f1-path", "f1-conservative", "f1-warm-start", "f1-warm-maximisers",
+             "f1-open-choices", "f1-dinh", "tune", "f1-tuned", "f1-updates")  # fmt: skip
 """Sweeps of the paper preset that two cores can bear."""
 
 
@@ -105,6 +107,8 @@ FOUR = (Sharp(), Sharp(start="random"), Sharp(loss="sum"), Sharp(solver="sign"))
 ENDS = Measure(sharp=FOUR, images=10000)
 BOTH_EPS = Measure(sharp=tuple(Sharp(eps=e) for e in _EPS))
 FULL_SPACE = BOTH_EPS.model_copy(update={"images": 10000})
+MAXIMISERS = Measure(sharp=FOUR, images=10000)
+"""Figure 5's drop may be the solver's: where the loss is flat, L-BFGS-B on the mean loss hardly leaves x."""
 PATH = (1, 2, 5, 10, 20, 35, 50, 70, 100)
 OPEN = Measure(
     sharp=(Sharp(), Sharp(bn="running"), Sharp(ceiling=16.118), Sharp(space="subspace"),
@@ -235,8 +239,11 @@ def _beyond() -> list[Sweep]:
     pairs = [(tables("f1", "sb", s), tables("f1", "lb", s)) for s in SEEDS]
     open_ = tuple(task("remeasure", f"f1-{arm}-open-choices", spec, measure=OPEN)
                   for pair in pairs[:2] for arm, spec in zip(("sb", "lb"), pair, strict=True))  # fmt: skip
+    maximisers = tuple(task("remeasure", f"f1-lb-from-{k}-maximisers", warm("f1", k, s), measure=MAXIMISERS)
+                       for k in WARM if k <= NETS["f1"].path_epochs for s in PATH_SEEDS)  # fmt: skip
     dinh = tuple(task("dinh", "f1-sb-dinh", *pair, measure=FULL_SPACE) for pair in pairs)
     return [
+        Sweep("f1-warm-maximisers", "Figure 5's solutions by other maximisers: is its fall the solver's?", maximisers),
         Sweep("f1-open-choices", "What the paper leaves open: batch-norm mode, scale of A, loss ceiling", open_),
         Sweep("f1-dinh", "The same function, other sharpness: rescaled solutions (Dinh et al. 2017)", dinh),
         Sweep("tune", "Adam's rate for each batch of F1, on a held-out split, with equal budget", tune),
@@ -347,7 +354,7 @@ def counterpart(spec: RunSpec) -> KeskarSpec | None:
     """The paper-preset spec that an arm stands for; None for what the paper does not have."""
     if spec.preset == "paper":
         ours = ("tune-", "f1-sb-tuned", "f1-lb-tuned", "f1-sb-dinh")
-        return None if spec.arm.startswith(ours) or spec.arm.endswith(("-updates", "-choices", "-3-steps")) else spec
+        return None if spec.arm.startswith(ours) or spec.arm.endswith(OURS) else spec
     if spec.arm.startswith("fashion-"):
         return tables("f1", spec.arm[8:], spec.seed)
     arm = re.sub(r"(?<=^c1-batch-)\d+", lambda b: str(int(b[0]) * 10), spec.arm)  # the same share of the data
