@@ -56,7 +56,9 @@ smoke-%: $(STAMP) ## the same in seconds, on digits, into results/runs/smoke
 	@$(SMOKE) $(CLI) run $* --preset smoke $(HOW)
 
 smoke: $(STAMP) ## every paper's smoke preset with its report; the committed results stay untouched
-	@$(CLI) list --papers | while read -r paper; do $(SMOKE) $(CLI) run $$paper --preset smoke $(HOW) || exit 1; done
+	@$(CLI) list --papers | while read -r paper; do \
+	    $(SMOKE) $(CLI) run $$paper --preset smoke --no-report $(HOW) || exit 1; done
+	@$(SMOKE) $(CLI) report
 
 status: $(STAMP) ## runs done, running, failed and to do
 	@$(CLI) status --preset $(PRESET)
