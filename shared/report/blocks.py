@@ -12,7 +12,7 @@ from shared.paper import Paper
 from shared.report import claims, ledger, tables
 from shared.report.build import Tables, again, command, sources, status_grid
 from shared.report.data import ReportError, Source
-from shared.report.declare import Points
+from shared.report.declare import Effects, Points
 from shared.report.grid import Column, Grid
 from shared.report.plots import arms_of
 
@@ -100,13 +100,13 @@ def _time(source: Source) -> str:
 
 
 def _expected(shown: list[Source], verdicts: list[claims.Verdict]) -> str:
-    """The paper's tables with several columns and the arms of the figures' points, then the outcome of every claim."""
+    """The paper's tables with several columns, effects, the arms of the figures' points, then every claim's outcome."""
     if not any(len(source.rows) for source in shown):
         return _no_runs(shown[0])
     parts = []
     for source in shown:
         declared = source.paper.dotted("figures")
-        wide = [t for t in declared.TABLES if t.cells and source.preset in t.presets]
+        wide = [t for t in declared.TABLES if (t.cells or isinstance(t, Effects)) and source.preset in t.presets]
         grids = [(t.title, tables.of_paper(t, source)) for t in wide]
         found = [(title, grid) for title, grid in grids if grid.rows and grid.numbers["ours_n"].notna().any()]
         found += [pair for f in declared.FIGURES if isinstance(f, Points) for pair in _points(f, source)]

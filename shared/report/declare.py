@@ -169,3 +169,21 @@ class Table:
     presets: tuple[Preset, ...] = PRESETS
     not_run: str = ""
     """Why nothing was run; only for a table without rows."""
+
+
+@dataclass(frozen=True)
+class Effect:
+    """One row of ``Effects``: Σ weight · metric of arms, a difference or a difference of differences."""
+
+    label: str
+    terms: tuple[tuple[float, str, str], ...]
+    """``(weight, arm template for one arm, metric)``."""
+    printed: float | None = None
+    """What the paper's own numbers make of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effects(Table):
+    """What each of several things contributes to a whole, the first row: in units of it, here and as printed."""
+
+    rows: tuple[Effect, ...]  # type: ignore[assignment]

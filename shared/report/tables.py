@@ -9,9 +9,10 @@ from typing import Any
 
 import pandas as pd
 
+from shared.report import effects
 from shared.report.claims import as_printed
 from shared.report.data import Source, Summary, batch_label, batch_number, spread
-from shared.report.declare import SCORE, Cell, Row, Table
+from shared.report.declare import SCORE, Cell, Effects, Row, Table
 from shared.report.grid import Column, Grid, short
 from shared.spec import Preset
 
@@ -23,6 +24,8 @@ def of_paper(table: Table, source: Source) -> Grid:
     """The paper's table: its rows in its order, our mean ± sd (n) and settings, then the paper's."""
     if not table.rows:
         return _reference_only(table, source)
+    if isinstance(table, Effects):
+        return effects.grid(table, source)
     if table.cells:
         return _with_cells(table, source)
     reference = source.printed(table.reference)
