@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from replications.goyal import PAPER as GOYAL
+from replications.hoffer import PAPER as HOFFER
 from replications.keskar import PAPER as KESKAR
 from shared.paper import Paper
 
-PAPERS: dict[str, Paper] = {paper.key: paper for paper in (KESKAR, GOYAL)}
+PAPERS: dict[str, Paper] = {paper.key: paper for paper in (KESKAR, HOFFER, GOYAL)}

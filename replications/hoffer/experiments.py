@@ -4,8 +4,8 @@ The main arms are the released code as it stands, at the batches that the paper'
 What text and code do not agree on has arms of its own, each of which changes one thing. Net F1 runs at the paper's own
 scale (preset ``paper``); ResNet44 and C1 run reduced, on 4,096 CIFAR-10 images.
 
-    make replicate-hoffer                                          F1's table, the reduced nets: 2.3 hours on two cores
-    make replicate-hoffer PRESET=paper ARGS="--sweep f1-ra-32"     F1 for 1,600 epochs, two seeds: 2.8 hours
+    make replicate-hoffer                                          F1's table, the reduced nets: 2.4 hours on two cores
+    make replicate-hoffer PRESET=paper ARGS="--sweep f1-ra-32"     F1 for 1,600 epochs, two seeds: 3 hours
     make replicate-hoffer PRESET=paper ARGS="--sweep r44-table1"   ResNet44 on CIFAR-10: a GPU
 """
 
@@ -23,10 +23,11 @@ from shared.spec import DataSpec, Frozen, ModelSpec, OptimizerSpec, Preset, RunS
 PROTOCOL = 1
 SEEDS = (1, 2, 3, 4, 5)
 CURVE_SEEDS = (1, 2, 3)
+"""Of families of curves, and of arms of F1 that take back one thing whose effect is large beside the seeds' spread."""
 LONG_SEEDS = (1, 2)
 """Of the runs of 1,600 epochs."""
 PER_OCTAVE = 8
-OWN_SCALE = ("f1-table1", "f1-momentum", "f1-potential")
+OWN_SCALE = ("f1-table1", "f1-momentum", "f1-lr-base", "f1-potential")
 """Sweeps of the paper preset that two cores bear beside ``reduced``; F1's others cost as much again (see README)."""
 
 
@@ -55,7 +56,7 @@ class HofferSpec(RunSpec):
     noise: float = 0.0
     """σ² of the factors N(1, σ²) on the examples' losses; 0: none."""
     distances: int = PER_OCTAVE
-    """Updates at which the distance from the start is recorded, each time their number doubles."""
+    """Updates at which the distance from the start is recorded at the first rate, each time their number doubles."""
     compare_at: int | None = None
     """Update whose distance enters the summary, to compare batches at equal updates (Figure 2b)."""
     potential: Potential | None = None
@@ -174,7 +175,7 @@ NETS: dict[Preset, dict[str, Net]] = {
         "r44": _shrunk(PAPER["r44"], _residual(width=8, stem_stride=2), _SOME, 16, 2, curves=16),
         "c1": _shrunk(PAPER["c1"], _model("hoffer-shallow", width=16), _SOME, 16, 2),
     },
-    "smoke": {"r44": _shrunk(PAPER["r44"], _residual(width=4), _TOY, 3, 1, curves=8)},
+    "smoke": {"r44": _shrunk(PAPER["r44"], _residual(width=4), _TOY, 3, 1, curves=16)},
 }
 
 
@@ -226,7 +227,9 @@ def _common(n: Net) -> int:
 
 def potential(preset: Preset, net: str, seed: int) -> HofferSpec:
     """The random-potential measurement around a net's start; trains nothing."""
-    size = {"paper": Potential(), "reduced": Potential(images=500), "smoke": Potential(images=200, directions=100)}
+    # 10 is a seventh of the norm of ResNet44's weights at the start, 3 of that of the small net's
+    size = {"paper": Potential(), "reduced": Potential(images=500, reach=3.0),
+            "smoke": Potential(images=200, directions=100, reach=3.0)}  # fmt: skip
     return arm(preset, net, "sb", seed).but(
         arm=f"{net}-potential", task="potential", epochs=None, eval_every=1, compare_at=None, potential=size[preset]
     )
@@ -255,23 +258,23 @@ def _paper_sweeps() -> tuple[Sweep, ...]:
     def of(net: str, name: str, says: str, kinds: tuple[str, ...], seeds: tuple[int, ...] = SEEDS) -> Sweep:
         return Sweep(f"{net}-{name}", says, _arms("paper", net, kinds, seeds))
 
-    def changed(change: str) -> tuple[str, ...]:
-        return tuple(f"{kind}-{change}" for kind in COLUMNS)
-
     table, ra = "Small and large batch, +LR and +GBN (Table 1)", "Regime adaptation: as many updates (Table 1)"
     momentum = "Momentum kept over the epochs, which the released code resets"
+    unflipped, replaced = "Digits not mirrored, unlike in the released code", "Examples drawn with replacement"
     sweeps = [
         of("f1", "table1", table, COLUMNS),
-        of("f1", "momentum", momentum, ("lb-kept",)),
+        of("f1", "momentum", momentum, ("lb-kept",), CURVE_SEEDS),
+        of("f1", "lr-base", "Rates scaled from 256 as in main_normal.py, not from |B_S| = 128", ("lr-base-x2",),
+           CURVE_SEEDS),
+        of("f1", "unflipped", unflipped, ("sb-unflipped", "lb-unflipped"), CURVE_SEEDS),
         of("f1", "ra-8", "Regime adaptation at |B_L|/|B_S| = 8: 400 epochs", ("ra-8",)),
         of("f1", "ra-32", f"{ra}: 1,600 epochs", ("ra",), LONG_SEEDS),
-        of("f1", "unflipped", "Digits not mirrored, unlike in the released code", changed("unflipped")),
         of("f1", "noise", "Multiplicative noise in place of the √ rule", ("noise",)),
-        of("f1", "lr-base", "Rates scaled from 256 as in main_normal.py, not from |B_S| = 128", ("lr-base-x2",)),
+        of("f1", "unflipped-rest", unflipped, ("lr-unflipped", "gbn-unflipped"), CURVE_SEEDS),
+        of("f1", "momentum-rest", momentum, ("sb-kept", "lr-kept", "gbn-kept"), CURVE_SEEDS),
         of("f1", "scripts", "LB and +LR as in the released scripts: 2048, rates scaled from 256",
-           ("batch-2048", "lr-2048")),
-        of("f1", "momentum-rest", momentum, ("sb-kept", "lr-kept", "gbn-kept")),
-        of("f1", "replacement", "Examples drawn with replacement", ("sb-replaced", "lb-replaced")),
+           ("batch-2048", "lr-2048"), CURVE_SEEDS),
+        of("f1", "replacement", replaced, ("sb-replaced", "lb-replaced"), CURVE_SEEDS),
         Sweep("f1-potential", "The loss at random points around the start",
               tuple(potential("paper", "f1", s) for s in CURVE_SEEDS)),
     ]  # fmt: skip
@@ -283,7 +286,8 @@ def _paper_sweeps() -> tuple[Sweep, ...]:
         of("r44", "fig3", "Regime adaptation at 2048 (Fig 3)", ("ra-16",)),
         of("r44", "noise", "Multiplicative noise in place of the √ rule", ("noise",)),
         of("r44", "confounds", "Momentum kept; rates scaled from 2·|B_S|; the rate dropped early",
-           (*changed("kept"), "lr-base-x2", "sb-early")),
+           (*(f"{kind}-kept" for kind in COLUMNS), "lr-base-x2", "sb-early")),
+        of("r44", "replacement", replaced, ("sb-replaced", "lb-replaced")),
         Sweep("r44-potential", "The loss at random points around the start",
               tuple(potential("paper", "r44", s) for s in CURVE_SEEDS)),
         of("alexnet", "table2", "ImageNet at 4096 and 8192 (Table 2)", (*COLUMNS, "ra", "gbn-8k", "ra-8k")),
@@ -306,6 +310,8 @@ def _small_sweeps(preset: Preset) -> tuple[Sweep, ...]:
         Sweep("r44-noise", "Multiplicative noise in place of the √ rule", _arms(preset, "r44", ("noise",), seeds)),
         Sweep("r44-confounds", "Momentum kept; rates scaled from 2·|B_S|; the rate dropped early",
               _arms(preset, "r44", confounds, seeds)),
+        Sweep("r44-replacement", "Examples drawn with replacement",
+              _arms(preset, "r44", ("sb-replaced", "lb-replaced"), few)),
         Sweep("r44-potential", "The loss at random points around the start",
               tuple(potential(preset, "r44", s) for s in few)),
     ]  # fmt: skip
@@ -347,10 +353,18 @@ def counterpart(spec: RunSpec) -> HofferSpec | None:
 
 
 def roles(preset: Preset) -> dict[str, str | tuple[str, ...]]:
-    """Names for the arm templates of claims and figures: kinds of ResNet44's arms, by batch."""
+    """Names for the arm templates of claims and figures: kinds of ResNet44's arms, by batch.
+
+    ``x2`` to ``x16`` and ``gbn_x2`` to ``gbn_x16`` are those of one batch, |B|/|B_S| = 2 to 16; ``half`` is |B_S|/2.
+    """
     kinds, n = family(preset), NETS[preset]["r44"]
     reaching = tuple(k for k in kinds[1:] if arm(preset, "r44", k, 1).compare_at)
+    named = {n.small: "sb", n.large: "lb"}
+    by_ratio = {r: named.get(r * n.small, f"batch-{r * n.small}") for r in (2, 4, 8, 16)}
     return {
+        **{f"x{r}": kind for r, kind in by_ratio.items()},
+        **{f"gbn_x{r}": "gbn" if kind == "lb" else f"gbn-{kind}" for r, kind in by_ratio.items()},
+        "half": f"batch-{n.small // 2}",
         "net": tuple(NETS[preset]),
         "rising": kinds,
         "falling": kinds[::-1],

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from replications.hoffer import method
 from replications.hoffer.experiments import HofferSpec, Potential
-from shared.callbacks.diffusion import Diffusion
+from shared.callbacks.diffusion import COLUMNS, PATH, Diffusion
 from shared.curvature.objective import Objective
 from shared.datamodules.order import raw_stream
 from shared.module import ClassifierModule
@@ -38,9 +38,14 @@ class Module(ClassifierModule):
     spec: HofferSpec
 
     def configure_callbacks(self) -> list[pl.Callback]:
-        last = (self.spec.epochs or 0) * self.steps_per_epoch
-        self.diffusion = Diffusion(self.net, method.log_spaced(last, self.spec.distances))
+        self.diffusion = Diffusion(self.net, method.log_spaced(self.drop, self.spec.distances))
         return [self.diffusion]
+
+    @property
+    def drop(self) -> int:
+        """Updates at the first rate."""
+        regime, epochs = self.spec.regime, self.spec.epochs or 0
+        return (regime[0][0] if regime else epochs) * self.steps_per_epoch
 
     def rate(self, update: int) -> float:
         return method.learning_rate(update, self.steps_per_epoch, self.spec.lr, self.spec.regime)
@@ -80,19 +85,18 @@ class Module(ClassifierModule):
             return {}
         best = min(rows, key=lambda row: row["val/error"])
         found = {"val/error_best": best["val/error"], "val/epoch_best": best["epoch"]}
-        found |= {k: rows[-1][k] for k in ("distance", "distance/first")}
-        for column, name in (("distance", "all"), ("distance/first", "first")):
-            found |= self._diffusion(column, name)
+        found |= {k: rows[-1][k] for k in COLUMNS}
+        for column in PATH:
+            found |= self._diffusion(column, column.removeprefix("path/"))
         return found
 
     def _diffusion(self, column: str, name: str) -> dict[str, float]:
-        s, n = self.spec, self.steps_per_epoch
+        s, drop, first = self.spec, self.drop, FIT_FROM * self.steps_per_epoch
         points = [(row[STEP], row[column]) for row in self.diffusion.rows if math.isfinite(row[column])]
         t, d = np.array(points, dtype=float).reshape(-1, 2).T
-        first, drop = FIT_FROM * n, (s.regime[0][0] if s.regime else s.epochs or 0) * n
         found: dict[str, float] = {}
         if (end := method.interpolated(t, d, drop)) is not None:
-            found[f"diffusion/{name}/high-lr"] = end
+            found |= {f"diffusion/{name}/high-lr": end, f"diffusion/{name}/ln-high-lr": math.log(end)}
         if s.compare_at and (there := method.interpolated(t, d, s.compare_at)) is not None:
             found[f"diffusion/{name}/ln-common"] = math.log(there)
         for window, scale in (("", 1), ("-early", EARLY)):

@@ -13,13 +13,17 @@ from torch import nn
 from shared.callbacks.recorder import Recorder
 from shared.runs.schema import STEP
 
+COLUMNS = ("distance", "distance/first")
+PATH = ("path/all", "path/first")
+
 
 class Diffusion(pl.Callback):
-    """``distance`` (‖w_t − w_0‖₂ over all trainable weights) and ``distance/first`` (their first tensor alone).
+    """‖w_t − w_0‖₂ over all trainable weights, and over their first tensor alone.
 
-    w_0 are the weights that the net had when this callback was made. The two columns stand in every evaluation's row
-    and in rows of their own after each update of ``updates``, which go to the Recorder's sink; ``rows`` keeps the
-    latter. They ride in the checkpoint and are written again on resume, as the Recorder's are.
+    w_0 are the weights that the net had when this callback was made. The columns ``distance`` and ``distance/first``
+    stand in every evaluation's row; ``path/all`` and ``path/first``, the same, in rows of their own after each update
+    of ``updates``, which go to the Recorder's sink. ``rows`` keeps the latter: they ride in the checkpoint and are
+    written again on resume, as the Recorder's are.
     """
 
     def __init__(self, net: nn.Module, updates: Iterable[int]):
@@ -35,19 +39,19 @@ class Diffusion(pl.Callback):
         step = trainer.global_step
         if step not in self.updates or (self.rows and self.rows[-1][STEP] >= step):
             return  # the second: a micro-batch after the update, which has not brought the next one yet
-        row = {STEP: step, "epoch": step / pl_module.steps_per_epoch, **self._distances(pl_module.net)}
+        row = {STEP: step, **dict(zip(PATH, self._distances(pl_module.net), strict=True))}
         self.rows.append(row)
         _write(trainer, row)
 
     def columns(self, trainer: pl.Trainer, pl_module: Any, row: dict[str, float], last: bool) -> dict[str, float]:
-        return self._distances(pl_module.net)
+        return dict(zip(COLUMNS, self._distances(pl_module.net), strict=True))
 
     @torch.no_grad()
-    def _distances(self, net: nn.Module) -> dict[str, float]:
+    def _distances(self, net: nn.Module) -> tuple[float, float]:
         weights = [p.detach() for p in net.parameters() if p.requires_grad]
         self.start = [s.to(w.device) for s, w in zip(self.start, weights, strict=True)]
         norms = [float(n) for n in torch._foreach_norm(torch._foreach_sub(weights, self.start))]
-        return {"distance": math.hypot(*norms), "distance/first": norms[0]}
+        return math.hypot(*norms), norms[0]
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self.rows}

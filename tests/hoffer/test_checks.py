@@ -5,6 +5,7 @@ import pytest
 
 from replications.hoffer import PAPER, checks, method
 from shared.stats.claims import load_claims
+from shared.stats.rules import fits_better
 
 NAMES = sorted({t.check for claim in load_claims(PAPER) for t in claim.test if t.check})
 
@@ -52,7 +53,19 @@ def test_the_digitised_curves_decide_between_log_and_root(monkeypatch):
     root = (np.arange(50, 2000, 25.0), 0.08 * np.arange(50, 2000, 25.0) ** 0.5)
     monkeypatch.setattr(checks, "_curve", lambda batch: root)
     found = [holds for text, holds in checks.log_or_root() if text.startswith(("64", "128", "1024"))]
-    assert found == [False, False, True]
+    assert found == [False, False, False, False, True, True]
+
+
+def test_the_fits_in_the_reference_are_those_of_the_digitised_curves():
+    for batch in (64, 128, 256, 512, 1024, 2048):
+        t, d = checks._curve(batch)
+        (slope, r2_log), (exponent, r2_power) = method.log_fit(t, d), method.power_fit(t, d)
+        gain = fits_better(t.tolist(), d[None], "log", "sqrt").estimate
+        found = {"log-over-sqrt": gain, "slope": slope, "r2-log": r2_log, "exponent": exponent, "r2-power": r2_power}
+        for name, value in found.items():
+            row = next(r for r in checks._rows("fits") if (r["arm"], r["metric"]) == (
+                checks._baseline(batch), f"diffusion/{name}"))  # fmt: skip
+            assert float(row["mean"]) == pytest.approx(value, abs=1.001 * float(row["reading_error"]))
 
 
 DEFECTS = [

@@ -17,7 +17,7 @@ NETS = ("F1", "C1", "R44", "VGG", "C3", "WRN")
 def printed() -> dict[str, float]:
     """Errors of Tables 1 and 2 by arm."""
     tables = [pd.read_csv(PAPER.folder / "reference" / f"{name}.csv") for name in ("table1", "table2")]
-    return pd.concat(tables).set_index("arm")["mean"].to_dict()
+    return pd.concat(tables).query("metric == 'val/error'").set_index("arm")["mean"].to_dict()
 
 
 def outcomes(errors: dict[str, float], preset: str = "paper", **columns) -> dict[str, str]:

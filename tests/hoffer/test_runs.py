@@ -115,10 +115,14 @@ def test_distances_are_of_the_weights_and_stand_at_log_spaced_updates(tmp_path):
     squares = [float((end[name] - w.detach()).norm()) ** 2 for name, w in start.items()]
     assert record.summary["distance"] == pytest.approx(math.sqrt(sum(squares)), rel=1e-5)
     assert record.summary["distance/first"] == pytest.approx(math.sqrt(squares[0]), rel=1e-5)
-    curve = record.history.set_index("trainer/global_step")["distance"].dropna()
-    assert set(curve.index) == set(method.log_spaced(160, 8)) | {80, 160}
+    history = record.history.set_index("trainer/global_step")
+    assert set(history["distance"].dropna().index) == {80, 160}
+    curve = history["path/all"].dropna()
+    assert tuple(curve.index) == method.log_spaced(80, 8)  # up to the first drop of the rate
     assert curve.is_monotonic_increasing
-    assert record.summary["diffusion/all/high-lr"] == pytest.approx(curve[80], rel=0.02)
+    assert curve[80] == record.summary["diffusion/all/high-lr"] == history["distance"][80]
+    assert math.log(curve[80]) == record.summary["diffusion/all/ln-high-lr"]
+    assert (history["path/first"].dropna() < curve).all()
     near = math.log(curve.loc[: spec.compare_at].iloc[-1])
     assert record.summary["diffusion/all/ln-common"] == pytest.approx(near, abs=0.1)
 
@@ -126,11 +130,10 @@ def test_distances_are_of_the_weights_and_stand_at_log_spaced_updates(tmp_path):
 def test_a_law_that_the_distances_follow_is_found(tmp_path):
     module, _ = training.assemble(smoke("sb", epochs=16, regime=((13, 0.1),)), CPU, PAPER)
     module.configure_callbacks()
-    t = np.array(method.log_spaced(16 * 80, 8))
+    t = np.array(method.log_spaced(13 * 80, 8))
     for law, sign in ((np.log, 1), (np.sqrt, -1)):
         module.diffusion.rows = [
-            {"trainer/global_step": int(a), "epoch": a / 80, "distance": 1 + law(a), "distance/first": 2 * law(a)}
-            for a in t
+            {"trainer/global_step": int(a), "path/all": 1 + law(a), "path/first": 2 * law(a)} for a in t
         ]
         row = {"epoch": 16.0, "val/error": 5.0, "distance": 1.0, "distance/first": 1.0}
         found = module.summarise([{**row, "epoch": 8.0, "val/error": 4.0}, row])
@@ -159,7 +162,7 @@ def test_a_killed_run_resumes_bit_for_bit_with_its_distances(tmp_path, monkeypat
     monkeypatch.setattr(Module, "training_step", original)
     _, again, resumed = run(spec, tmp_path / "killed", often)
     assert same(weights(home), weights(again))
-    columns = ["trainer/global_step", "distance", "val/error"]
+    columns = ["trainer/global_step", "path/all", "distance", "val/error"]
     assert resumed.history[columns].equals(record.history[columns])
     fits = {k: v for k, v in record.summary.items() if k.startswith("diffusion/")}
     assert fits
