@@ -20,11 +20,14 @@ SHARE = "{:.0f} %"
 def grid(table: Effects, source: Source) -> Grid:
     """A row for each effect whose arms are declared here, with the 90 % interval that the claims' rules use.
 
-    The last two columns are the effect over the first row's: over ours, and over the one that is printed.
+    The last two columns are the effect over the first row's: over ours, and over the one that is printed. No rows as
+    long as nothing has run.
     """
     runs = Runs(source.paper, source.preset, source.rows, source.history)
     declared = [e for e in table.rows if all(_arm(name, source) in source.specs for _, name, _ in e.terms)]
     found = {e.label: _estimate(e, source, runs) for e in declared}
+    if not any(found.values()):
+        declared = []
     first = table.rows[0]
     whole, printed = found.get(first.label), first.printed
     texts, numbers = [], []
@@ -32,8 +35,8 @@ def grid(table: Effects, source: Source) -> Grid:
         mine = found[e.label]
         ours = _share(mine.value, whole.value) if mine and whole else None
         theirs = _share(mine.value, printed) if mine and printed else None
-        texts.append((e.label, _points(mine), _text(ours), "–" if e.printed is None else f"{e.printed:.2f}",
-                      _text(theirs)))  # fmt: skip
+        stated = "–" if e.printed is None else f"{e.printed:.2f}".replace("-", "−")
+        texts.append((e.label, _points(mine), _text(ours), stated, _text(theirs)))
         numbers.append({"effect": e.label, **_flat(mine), "paper": e.printed, "share_here": ours,
                         "share_of_printed": theirs})  # fmt: skip
     columns = (Column("effect", 44), Column(f"{table.unit} [90 % interval] (n)", 30, "right"),

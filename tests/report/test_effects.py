@@ -53,3 +53,4 @@ def test_effects_without_runs_say_so(paper, runs):
     assert [row[1:] for row in grid.rows[:2]] == [("not run", "–", "1.24", "–"), ("not run", "–", "–", "–")]
     assert grid.rows[2][1] != "not run"
     assert grid.rows[2][2] == "–"  # there is no whole to be a part of
+    assert not tables.of_paper(TABLE, Source.select(paper, "paper", *runs)).rows
