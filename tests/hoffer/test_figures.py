@@ -93,7 +93,7 @@ def test_figures_show_ours_and_the_papers(at, key, preset, tmp_path):
         return
     assert ours
     assert theirs
-    lost = ["32 |B_S|, adapted: not run"] if (key, preset) == ("fig3", "paper") else []
+    lost = ["RA at 4096: not run"] if (key, preset) == ("fig3", "paper") else []
     assert [label for label in ours if "not run" in label] == lost
     assert all(path.stat().st_size > 0 for path in figures.write(drawn, tmp_path))
 

@@ -66,7 +66,9 @@ def test_reference_files_have_one_layout_and_no_contradictions(paper):
     assert (table["sd"].dropna() > 0).all()
     # fig6 is another data set under the same arm names
     same = table[~table["file"].eq("fig6.csv")]
-    places = table.columns.intersection(["alpha", "epoch", "start_epoch", "train_loss", "distance"])  # of points of a curve
+    places = table.columns.intersection(
+        ["alpha", "epoch", "start_epoch", "train_loss", "distance"]
+    )  # of points of a curve
     assert (same.groupby(["arm", "metric", *places], dropna=False)[["mean", "sd"]].nunique() <= 1).all().all()
 
 
