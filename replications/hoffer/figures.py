@@ -10,10 +10,11 @@ import math
 
 from replications.hoffer.checks import printed
 from shared.report.declare import Cell, Curves, Effect, Effects, Panel, Row, Series, Table
+from shared.spec import Preset
 
 ERROR, BEST, TRAIN = "val/error", "val/error_best", "train/error"
 ACCURACY, BEST_ACCURACY = f"100-{ERROR}", f"100-{BEST}"
-ONLY = ("reduced", "smoke")
+ONLY: tuple[Preset, ...] = ("reduced", "smoke")
 COLUMNS = (("SB", "sb"), ("LB", "lb"), ("+LR", "lr"), ("+GBN", "gbn"), ("+RA", "ra"))
 NETS = (("F1", "f1"), ("C1", "c1"), ("ResNet44", "r44"), ("VGG", "vgg"), ("C3", "c3"), ("WRN16-4", "wrn"))
 BATCHES = (("|B_S|", "sb", "base"), ("2 |B_S|", "{x2}", "fifth"), ("4 |B_S|", "{x4}", "other"),

@@ -10,7 +10,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import ndtri
 
 SMALL = 128
 """|B_S|, and the ghost batch."""
@@ -63,6 +62,8 @@ def noise_variance(batch: int, base: int = SMALL) -> float:
 
 def noise_factors(draws: np.ndarray, variance: float) -> np.ndarray:
     """z ~ N(1, ``variance``) for raw 64-bit draws, uint64 [n] → float32 [n]."""
+    from scipy.special import ndtri  # here, because declarations import this file and have to load fast
+
     uniform = ((draws >> np.uint64(12)).astype(np.float64) + 0.5) / 2.0**52  # in (0, 1), ends excluded
     return (1 + math.sqrt(variance) * ndtri(uniform)).astype(np.float32)
 

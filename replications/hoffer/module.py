@@ -95,9 +95,9 @@ class Module(ClassifierModule):
         points = [(row[STEP], row[column]) for row in self.diffusion.rows if math.isfinite(row[column])]
         t, d = np.array(points, dtype=float).reshape(-1, 2).T
         found: dict[str, float] = {}
-        if (end := method.interpolated(t, d, drop)) is not None:
+        if end := method.interpolated(t, d, drop):  # none, or 0 where nothing has moved
             found |= {f"diffusion/{name}/high-lr": end, f"diffusion/{name}/ln-high-lr": math.log(end)}
-        if s.compare_at and (there := method.interpolated(t, d, s.compare_at)) is not None:
+        if s.compare_at and (there := method.interpolated(t, d, s.compare_at)):
             found[f"diffusion/{name}/ln-common"] = math.log(there)
         for window, scale in (("", 1), ("-early", EARLY)):
             inside = (t >= first / scale) & (t <= drop / scale)
