@@ -64,7 +64,7 @@ class OptimizerSpec(Frozen):
     nesterov: bool = False
     momentum_form: Literal["reference", "absorbed", "absorbed-corrected", "averaging"] = "reference"
     """Learning rate outside the buffer (Goyal eq. 9), inside (eq. 10), inside with momentum correction; or outside a
-    buffer that is a running mean of the gradient, v ← m·v + (1 − m)·g, not a sum of it."""
+    buffer that is a running mean of the gradient, v ← m·v + (1 − m)·g from v = 0, not a sum of it."""
     weight_decay: float = 0.0
     decay_skip: tuple[Literal["bn", "bias"], ...] = ()
     fused: bool = False

@@ -24,7 +24,8 @@ LARS_ALONE = ("trust_coefficient", "adapt_skip", "zero_norm", "trust_clip")
 def sgd(groups: Groups, spec: OptimizerSpec, lr: float) -> Optimizer:
     """SGD with momentum in the form of ``spec.momentum_form``; ``spec.fused`` is for forms that PyTorch itself has.
 
-    "averaging" is PyTorch's dampening = momentum; its buffer starts as the whole first gradient, not 1 − m of it.
+    "averaging" is PyTorch's dampening = momentum from a buffer of zeros, hence the reference form at the rate η(1 − m).
+    PyTorch alone would start with the whole first gradient, which then counts 1/(1 − m) times as much as any other.
     """
     own = spec.momentum_form.startswith("absorbed")
     if spec.fused and own:
@@ -34,11 +35,16 @@ def sgd(groups: Groups, spec: OptimizerSpec, lr: float) -> Optimizer:
     if spec.nesterov and spec.momentum_form == "averaging":
         raise SpecError("optimizer.nesterov is not defined for momentum_form 'averaging': leave one of them out")
     if not own:
-        dampening = spec.momentum if spec.momentum_form == "averaging" else 0.0
+        averaging = spec.momentum_form == "averaging"
+        dampening = spec.momentum if averaging else 0.0
         kernel = {"fused": True} if spec.fused else {"foreach": True}
-        return torch.optim.SGD(
+        made = torch.optim.SGD(
             groups, lr, momentum=spec.momentum, dampening=dampening, nesterov=spec.nesterov, **kernel
         )
+        if averaging and spec.momentum:
+            for parameter in (p for group in made.param_groups for p in group["params"]):
+                made.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        return made
     corrected = spec.momentum_form == "absorbed-corrected"
     return AbsorbedSGD(groups, lr, momentum=spec.momentum, nesterov=spec.nesterov, corrected=corrected)
 

@@ -129,14 +129,15 @@ def sgd_steps(form: str, lr: float, fused: bool = False, grads: int = 6) -> list
 
 
 @pytest.mark.parametrize("fused", [False, True])
-def test_averaging_steps_by_a_running_mean_that_starts_at_the_first_gradient(fused):
-    w, mean, path = 1.0, None, []
+def test_averaging_steps_by_a_running_mean_that_starts_at_zero(fused):
+    w, mean, path = 1.0, 0.0, []
     for step in range(6):
         g = math.sin(3 * w + step)
-        mean = g if mean is None else 0.8 * mean + 0.2 * g
+        mean = 0.8 * mean + 0.2 * g
         w -= 0.1 * mean
         path.append(w)
     assert sgd_steps("averaging", 0.1, fused) == pytest.approx(path, rel=1e-12)
+    assert sgd_steps("averaging", 0.1, fused) == pytest.approx(sgd_steps("reference", 0.1 * (1 - 0.8), fused), rel=1e-12)
 
 
 def test_fused_sgd_is_sgd():
