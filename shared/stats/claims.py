@@ -80,6 +80,9 @@ class Test(Strict):
     """Stretch of training, as fractions of its length, over which curves are compared."""
     margin: float | dict[str, float] = 0.0
     """One for all presets, or one for each."""
+    paired: bool = False
+    """``greater``, ``equivalent``: seed by seed, where arms share what a seed draws (a subset of the images, the start)
+    and its spread would hide the difference."""
     only: tuple[str, ...] = ()
     """Presets in which this test takes part (none named: all that the claim speaks for)."""
     check: str | None = None
@@ -123,6 +126,8 @@ class Test(Strict):
                 raise ValueError(f"rule {self.rule} needs a margin above 0")
         if self.rule == "curves_overlap" and any(t.against or t.weight != 1 for t in (*self.a, *self.b)):
             raise ValueError("curves_overlap compares the curves of a and b themselves: no against, no weight")
+        if self.paired and self.rule not in ("greater", "equivalent"):
+            raise ValueError("paired is for the rules greater and equivalent")
         if self.rule in ("within", "curves_overlap") and (len(self.a) != 1 or len(self.b) > 1):
             raise ValueError(f"rule {self.rule} takes one arm on each side")
         if self.models and (bad := [m for m in self.models if m not in FEATURES]):

@@ -180,8 +180,8 @@ class Runs:
     def contrast(self, case: Elementary, metric: str) -> Estimate:
         """Σ weight·a − Σ weight·b.
 
-        Arms are independent groups (Welch), and terms of one arm are added run by run first. As soon as a curve
-        distance takes part, everything is paired by seed, because distances share a curve.
+        Arms are independent groups (Welch), and terms of one arm are added run by run first. If the test says so, or as
+        soon as a curve distance takes part (distances share a curve), everything is paired by seed.
         """
         signed = [(t.weight, t) for t in case.a] + [(-t.weight, t) for t in case.b]
         groups: dict[str, pd.Series] = {}
@@ -193,7 +193,7 @@ class Runs:
                 part = self.distance(term.arm, term.against, own, term.against_metric or own, case.test.over)
                 key = f"{term.arm}~{term.against}"
             groups[key] = groups[key].add(weight * part).dropna() if key in groups else weight * part
-        if any(t.against for _, t in signed):
+        if case.test.paired or any(t.against for _, t in signed):
             together = pd.concat(groups.values(), axis=1, join="inner").sum(axis=1)
             if together.empty:
                 raise MissingRuns(f"{case.label}: the arms share no seed")

@@ -168,6 +168,17 @@ def test_a_difference_of_differences(lab):
     assert found["interval"] == pytest.approx([2.0, 2.0])
 
 
+def test_arms_that_share_their_seeds_are_compared_seed_by_seed(lab):
+    """A spread of 2 that both arms have in common hides a gap of 1 unless the claim says that they are paired."""
+    rows = lab.rows({"b-2": 10, "b-2-cold": 11}, "paper")
+    rows["val/error_last5_median"] += rows["seed"].map({1: -3.0, 2: -1.0, 3: 0.0, 4: 1.5, 5: 2.5})
+    apart, together = (one(lab, COLD + word, rows) for word in ("", "paired = true"))
+    assert (apart["outcome"], together["outcome"]) == ("inconclusive", "reproduced")
+    assert apart["ours"] == pytest.approx(together["ours"]) == pytest.approx(1.0)
+    with pytest.raises(ClaimError, match="paired is for the rules greater and equivalent"):
+        one(lab, RISE + "paired = true\n", rows)
+
+
 def test_curves_that_overlap_and_curves_that_do_not(lab):
     rows = lab.rows({"b-1": 10, "b-2": 10, "b-4": 10})
     near = one(lab, OVERLAP, rows, lab.history(rows, {"b-2": 0.2, "b-4": -0.4}))
