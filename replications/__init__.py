@@ -5,6 +5,7 @@ from __future__ import annotations
 from replications.goyal import PAPER as GOYAL
 from replications.hoffer import PAPER as HOFFER
 from replications.keskar import PAPER as KESKAR
+from replications.smith_a import PAPER as SMITH_A
 from shared.paper import Paper
 
-PAPERS: dict[str, Paper] = {paper.key: paper for paper in (KESKAR, HOFFER, GOYAL)}
+PAPERS: dict[str, Paper] = {paper.key: paper for paper in (KESKAR, HOFFER, GOYAL, SMITH_A)}

@@ -27,7 +27,8 @@ PAPER = Paper(
         "threshold is the paper's (nothing below about 10 trains, 30 does), by a rule fixed beforehand on held-out "
         "images. Momentum that sums the gradient has the effective rate ε/(1 − m) = 10, and what trains starts higher.",
         "With momentum that averages, the noise scale does not depend on m, so no 1/(1 − m) law is expected of the "
-        "main arm; the law is tested with summed gradients at ε = 0.1, where ε/(1 − m) goes from 0.1 to 4.",
+        "main arm; the law is tested with summed gradients at ε = 0.1, where ε/(1 − m) goes from 0.1 to 4 and m = 0.9 "
+        "is the main curve itself (from v = 0, averaging at ε is summing at ε(1 − m)).",
         "Training images and start are drawn by seed and shared by every batch of that seed.",
         "An epoch is a permutation of the images cut into batches, without what is left over; batches drawn afresh, "
         "with and without replacement, are arms of their own.",

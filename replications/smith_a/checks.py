@@ -80,6 +80,30 @@ def noise() -> Cases:
     ]
 
 
+def momentum() -> Cases:
+    """App. D: the two conventions of momentum from v = 0 on the slopes of a quartic, and what momentum amounts to."""
+    cases: Cases = []
+    for m in (0.0, 0.5, 0.9, 0.975):
+        summed, averaged = (_path(0.02 * rate, m, share) for rate, share in ((1 - m, 1.0), (1.0, 1 - m)))
+        cases.append(
+            (f"m = {m:g}: summing at ε(1 − m) is averaging at ε, for 200 steps", np.allclose(summed, averaged))
+        )
+        steps = 0.01 * np.cumsum(np.cumsum(m ** np.arange(5000.0)))  # of a gradient that is 1 throughout
+        last = float(steps[-1] - steps[-2])
+        cases.append(("… and summing moves ε/(1 − m) a step along a constant slope", _close(last, 0.01 / (1 - m))))
+    return [*cases, ("at one ε the two differ", not np.allclose(_path(0.02, 0.9, 1.0), _path(0.02, 0.9, 0.1)))]
+
+
+def _path(eps: float, m: float, share: float) -> np.ndarray:
+    """w of w ← w − εv, v ← mv + ``share``·dL/dw for L = w⁴/4 − w, float64 [200]."""
+    w, v, path = 2.0, 0.0, []
+    for _ in range(200):
+        v = m * v + share * (w**3 - 1)
+        w -= eps * v
+        path.append(w)
+    return np.array(path)
+
+
 def exact_law() -> Cases:
     """Constant g = ε(N/B − 1) bends the linear law at N = 1,000: with B_opt = 80 at ε = 1."""
     cases: Cases = []

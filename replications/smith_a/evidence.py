@@ -104,7 +104,11 @@ def along(data: dict[str, tuple[np.ndarray, np.ndarray]], spec: Evidence) -> Row
 
 
 def features(rows: Rows) -> dict[str, float]:
-    """What the claims are about: both ends of the λ axis (``weak``, ``strong``), both minima, how E tracks test CE."""
+    """What the claims are about: both ends of the λ axis (``weak``, ``strong``), both minima, how E tracks test CE.
+
+    ``evidence_negative`` is the percentage of the λ at which E < 0, ``evidence_rise`` the largest step of E along λ,
+    ``tracking`` Spearman's correlation of E and test cross-entropy, distances of λ are in decades.
+    """
     weak, strong = rows[0], rows[-1]
     columns = {k: np.array([r[k] for r in rows]) for k in rows[0]}
     at_e, at_ce = int(columns["evidence"].argmin()), int(columns["test/loss"].argmin())
@@ -112,6 +116,7 @@ def features(rows: Rows) -> dict[str, float]:
                             for k, v in row.items() if "lambda" not in k}  # fmt: skip
     return ends | {
         "evidence_min": float(columns["evidence"].min()),
+        "evidence_negative": 100.0 * float(np.mean(columns["evidence"] < 0)),
         "evidence_rise": float(np.diff(columns["evidence"]).max()),
         "evidence_at": rows[at_e]["log10_lambda"],
         "evidence_inside": float(0 < at_e < len(rows) - 1),

@@ -21,8 +21,8 @@ from shared.runs.read import read_run
 from shared.spec import parse
 
 Rows = list[dict[str, float]]
-EVERY, LAST = 20, 5
-"""End values are means over the evaluations after 16, 17, … 20 twentieths of training, however many more there are."""
+EVERY, LAST = 10, 3
+"""End values are means over the evaluations after 8, 9 and 10 tenths of training, however many more there are."""
 MILESTONES = (100, 200, 500, 1000, 2000, 5000)
 """Updates at which error and loss enter the summary, where the run evaluates there."""
 CLOSE = 0.5

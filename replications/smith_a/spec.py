@@ -44,6 +44,23 @@ class SmithASpec(RunSpec):
     evidence: Evidence | None = None
     """``evidence``: what is fitted."""
 
+    # What the axes of figures are
+
+    @property
+    def images(self) -> int:
+        """N."""
+        return self.data.train_size or 0
+
+    @property
+    def width(self) -> int:
+        """Hidden units; 0 for the linear model."""
+        return int(self.model.args.get("hidden", 0))
+
+    @property
+    def gain(self) -> float:
+        """1/(1 − m)."""
+        return 1 / (1 - self.optimizer.momentum)
+
     def extra_samples(self, train_size: int) -> float:
         """A λ costs about a second, and a parent of ``b-opt`` an evaluation."""
         if self.task == "evidence":

@@ -138,7 +138,9 @@ def test_averaging_steps_by_a_running_mean_that_starts_at_zero(fused):
         w -= 0.1 * mean
         path.append(w)
     assert sgd_steps("averaging", 0.1, fused) == pytest.approx(path, rel=1e-12)
-    assert sgd_steps("averaging", 0.1, fused) == pytest.approx(sgd_steps("reference", 0.1 * (1 - 0.8), fused), rel=1e-12)
+    assert sgd_steps("averaging", 0.1, fused) == pytest.approx(
+        sgd_steps("reference", 0.1 * (1 - 0.8), fused), rel=1e-12
+    )
 
 
 def test_fused_sgd_is_sgd():

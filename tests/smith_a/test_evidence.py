@@ -71,6 +71,7 @@ def test_curves_tell_labels_from_noise(digits):
         found[labels] = evidence.features(rows)
     true, random = found["true"], found["random"]
     assert true["evidence_min"] < 0 < random["weak/evidence"]
+    assert (true["evidence_negative"] > 0, random["evidence_negative"] < 100) == (True, True)
     assert true["weak/train_error"] == 0
     assert true["weak/test_error"] < 10
     assert random["weak/train_error"] == 0  # 40 images in 65 dimensions

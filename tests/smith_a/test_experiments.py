@@ -28,8 +28,8 @@ def test_the_main_run_is_the_papers():
     ("arm", "changed"),
     [
         ("eps-3-b-65", {"lr", "updates", "eval_every"}),
-        ("n-5000-b-65", {"data.train_size"}),
-        ("m-0-b-65", {"optimizer.momentum"}),
+        ("n-20000-b-65", {"data.train_size"}),
+        ("m-0-b-45", {"optimizer.momentum", "batch_size"}),
         ("width-200-b-65", {"model.args.hidden"}),
         ("acc-m-0.975-b-65", {"optimizer.momentum", "optimizer.momentum_form", "lr"}),
         ("l2-b-30", {"optimizer.weight_decay", "eval_every", "batch_size"}),
@@ -73,7 +73,7 @@ def test_grids_around_the_peak_are_fine_enough():
         for grid in family.grids.values():
             inner = [b for b in grid if b >= 5]
             assert all(b / a <= 1.61 for a, b in itertools.pairwise(inner))
-    near = [b for b in e.GRID if 10 <= b <= 150]
+    near = [b for b in e.GRID if 10 <= b <= 100]
     assert all(b / a <= 1.55 for a, b in itertools.pairwise(near))
 
 
@@ -101,6 +101,26 @@ def test_own_scale_names_declared_sweeps_and_leaves_two_sizes_to_a_gpu():
     assert max(s.data.train_size or 0 for s in planned.values() if s.task == "train") == 20_000
     for spec in planned.values():
         assert set(spec.parents) <= set(planned)
+
+
+def test_the_curve_of_summed_momentum_at_the_main_rate_is_the_main_curve():
+    """Summing at ε(1 − m) is averaging at ε, so it is trained once."""
+    assert pytest.approx(1 - e.FAMILIES["acc-m"].base) == e.ACC_EPS
+    assert e.curve("acc-m", 0.9, seed=1) == e.main_curve(1)
+    assert (e.FAMILIES["acc-m"].base, e.FAMILIES["m"].base) == (0.9, 0.9)
+
+
+@pytest.mark.parametrize("best", [1.0, 3.0])
+def test_a_batch_whose_best_rate_is_the_papers_is_not_trained_again(best, monkeypatch):
+    monkeypatch.setattr(e, "TUNED", {30: 1.0, 1000: best})
+    runs = {s.arm: s for s in e._tuned(1)}
+    assert list(runs) == ["b-30", "b-1000" if best == 1 else "tuned-b-1000"]
+    assert e.roles("paper")["tuned_full"] in runs
+    assert runs["b-30"] == e.paper_spec("b-30", 30, 1)
+    if best == 1:
+        assert runs["b-1000"] == e.paper_spec("b-1000", 1000, 1)
+    else:
+        assert set(diff(e.paper_spec("b-1000", 1000, 1), runs["tuned-b-1000"])) == {"lr", "eval_every"}
 
 
 def test_the_chosen_convention_is_a_candidate_of_the_pilot():

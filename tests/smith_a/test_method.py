@@ -12,7 +12,7 @@ from replications.smith_a import checks, method
 RNG = np.random.default_rng(0)
 
 
-@pytest.mark.parametrize("name", ["evidence", "noise", "exact_law", "arithmetic", "rate_footnote"])
+@pytest.mark.parametrize("name", ["evidence", "noise", "momentum", "exact_law", "arithmetic", "rate_footnote"])
 def test_checks_hold(name):
     cases = getattr(checks, name)()
     assert cases
