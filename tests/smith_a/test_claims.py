@@ -1,4 +1,4 @@
-"""Claims and figures on made-up runs: the paper's truth is reproduced, another one is not, and every series is drawn."""
+"""Claims and figures on made-up runs: the paper's truth is reproduced, another one is not; every series is drawn."""
 
 from __future__ import annotations
 
