@@ -88,7 +88,7 @@ N_LARGE = (40000, 60000)
 TUNE_BATCHES = (30, 1000)
 TUNE_LRS = (0.3, 1.0, 3.0, 10.0)
 TUNED: dict[int, float] = {30: 1.0, 1000: 10.0}
-"""``method.best_rate`` on the ``tune`` runs, batch by batch: the lowest held-out error. Guesses until those are done."""
+"""``method.best_rate`` on the ``tune`` runs, batch by batch: the lowest held-out error. Guesses until they are done."""
 EPOCHS_GRID = (100, 1000)
 """Run for as many epochs as ``b-30``: 300."""
 PILOT_GRID = (5, 10, 20, 30)
