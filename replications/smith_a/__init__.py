@@ -41,7 +41,8 @@ PAPER = Paper(
         "The margin is the mean signed distance of training images to the boundary; the paper's unit is not stated.",
         "B_opt is the best tested batch of each seed; its interval is over seeds, the paper's error bar (the tested "
         "batches next to it) stands beside it.",
-        "Where a curve's best batch lies at an end of the grid, the grid is extended by a factor of 1.5 and run again.",
+        "Grids lie where the laws put the peak, so a law counts as reproduced only if the peaks lie inside them; where "
+        "the best batch of a mean curve lies at an end, the grid is extended by a factor of 1.5 and run again.",
         "The grids of B are ours: no plotted value of the paper could be recovered.",
     ),
     errata=(

@@ -11,9 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize_scalar
-
-from shared.stats.intervals import Estimate, mean
 
 # -- evidence (§2, App. of Eq 8-10) ------------------------------------------------------------------------------------
 
@@ -154,20 +151,9 @@ def peak(batches: Sequence[int], accuracies: Sequence[float]) -> Peak:
     return Peak(batches[at], low, high, float(accuracies[at]), vertex)
 
 
-def peak_over_seeds(batches: Sequence[int], accuracies: np.ndarray) -> tuple[Peak, Estimate]:
-    """The peak of the mean curve, as the paper plots it, and ln B_opt over seeds; accuracies [seeds, batches]."""
-    each = [math.log(peak(batches, row.tolist()).batch) for row in accuracies]
-    return peak(batches, accuracies.mean(axis=0).tolist()), mean(each)
-
-
 def exponent(x: Sequence[float], b: Sequence[float]) -> float:
     """p of b ∝ xᵖ: slope of ln b on ln x by least squares."""
     return float(np.polyfit(np.log(x), np.log(b), 1)[0])
-
-
-def exponent_over_seeds(x: Sequence[float], runs: Sequence[Sequence[float]]) -> Estimate:
-    """``exponent`` of every seed's B_opt [seeds, points], as a Student estimate over seeds."""
-    return mean([exponent(x, row) for row in runs])
 
 
 def exact_exponent(x: Sequence[float], b: Sequence[float], n: int) -> float:
@@ -183,6 +169,8 @@ def exact_gain(x: Sequence[float], b: Sequence[float], n: int) -> float:
     Linear: ln B = a + ln x. Exact: ln B = ln(N/(1 + c/x)). The number of constants is the same, so only the residual
     sums differ (Hurvich and Tsai 1989). An eighth of a grid step counts as no residual: B_opt is known no better.
     """
+    from scipy.optimize import minimize_scalar  # half a second, and the declarations import this module
+
     y, logs = np.log(b), np.log(x)
     linear = np.sum((y - logs - np.mean(y - logs)) ** 2)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from replications.smith_a.method import momentum_gain
 from shared.spec import Frozen, RunSpec
 
 
@@ -59,7 +60,7 @@ class SmithASpec(RunSpec):
     @property
     def gain(self) -> float:
         """1/(1 − m)."""
-        return 1 / (1 - self.optimizer.momentum)
+        return momentum_gain(self.optimizer.momentum)
 
     def extra_samples(self, train_size: int) -> float:
         """A λ costs about a second, and a parent of ``b-opt`` an evaluation."""

@@ -18,14 +18,14 @@ PEAK, FULL_LOSS = 30.0, 6.0
 
 
 def best_batch(spec: SmithASpec, lawful: bool = True) -> float:
-    """By the exact law in ε and 1/(1 − m), ∝ N^0.55 up to 20,000 images and ∝ N from there, ∝ 1/width."""
+    """By the exact law in ε and 1/(1 − m), ∝ N^0.55 up to 20,000 images and ∝ N from there, ∝ width^−0.3."""
     if not lawful:
         return PEAK
     summed = spec.optimizer.momentum_form == "reference"
     rate = spec.lr * (spec.gain if summed else 1)
     grown = method.predicted_exact(PEAK, rate, 1000)
     grown *= (min(spec.images, 20000) / 1000) ** 0.55 * max(1.0, spec.images / 20000)
-    return grown * (800 / spec.width if spec.width else 1)
+    return grown * ((800 / spec.width) ** 0.3 if spec.width else 1)
 
 
 def error(spec: SmithASpec, lawful: bool = True) -> float:
@@ -130,10 +130,11 @@ def made_up(
     table, history = [], []
     for preset in presets:
         runs = PAPER.runs(preset)
+        sweeps = {i: s.name for s in reversed(PAPER.sweeps(preset)) for i in PAPER.runs(preset, sweep=s.name)}
         made: dict[str, Row] = {}
         for run_id, spec in sorted(runs.items(), key=lambda item: ("train", "b-opt", "fit").index(item[1].task)
                                    if item[1].task in ("b-opt", "fit") else 0):  # fmt: skip
-            rng = np.random.default_rng(int(spec.run_id[-6:], 16))
+            rng = np.random.default_rng(int(run_id[-6:], 16))
             parents = [(runs[p], made[p]) for p in spec.parents]
             rows: list[Row] = []
             if spec.task == "train":
@@ -148,7 +149,7 @@ def made_up(
             if wanted(spec):
                 history += [{"run_id": run_id, **row} for row in rows]
                 table.append({
-                    "run_id": run_id, **flatten(spec), "sweep": PAPER.sweep_of(run_id, preset), "status": "finished",
+                    "run_id": run_id, **flatten(spec), "sweep": sweeps[run_id], "status": "finished",
                     **summary, "wall_s": 60.0, "samples": 1000, "images_per_s": 7000.0, "execution.threads": 1,
                     "execution.devices": 1, "execution.nodes": 1, "provenance.git_sha": "0123456789abcdef" * 2,
                     "provenance.git_dirty": False, "provenance.data_name": spec.data.name,

@@ -33,11 +33,11 @@ def test_runs_that_obey_the_paper_reproduce_it(runs):
     assert {claim: found for claim, found in outcomes(*runs).items() if found != "reproduced"} == {}
 
 
-def test_a_best_batch_that_never_moves_refutes_the_laws_and_nothing_else():
+def test_a_best_batch_that_never_moves_does_not_pass_for_a_law_because_its_grids_do_move():
     """The control of averaged momentum expects exactly that."""
     found = outcomes(*made_up(lawful=False))
     laws = ("A12", "A12-held-out", "A12-noise", "A12-fashion", "A13-law", "A14", "A14-noise", "A14-held-out", "W1")
-    assert {found[claim] for claim in laws} == {"not-reproduced"}
+    assert "reproduced" not in {found[claim] for claim in laws}
     assert {found[claim] for claim in ("A1", "A4", "A9", "A10", "A14-averaged", "A16", "A6", "A11")} == {"reproduced"}
 
 

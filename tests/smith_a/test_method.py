@@ -136,22 +136,10 @@ def test_peak_refuses_a_curve_that_is_none(batches, accuracies):
         method.peak(batches, accuracies)
 
 
-def test_peak_over_seeds_is_of_the_mean_curve_with_an_interval_of_the_seeds():
-    runs = np.array([[90.0, 91.0, 80.0], [91.0, 92.0, 85.0], [95.0, 94.9, 85.0]])
-    best, log_b = method.peak_over_seeds([10, 20, 40], runs)
-    assert best.batch == 20
-    assert log_b.value == pytest.approx((2 * math.log(20) + math.log(10)) / 3)
-    low, high = log_b.interval(0.95)
-    assert low < log_b.value < high
-
-
 @pytest.mark.parametrize("power", [0.0, 0.5, 1.0])
 def test_exponent_of_a_power_law(power):
     x = [0.1, 0.3, 1, 3, 10]
-    runs = [[c * v**power for v in x] for c in (20, 30, 45)]
-    found = method.exponent_over_seeds(x, runs)
-    assert found.value == pytest.approx(power, abs=1e-9)
-    assert found.se == pytest.approx(0, abs=1e-9)
+    assert method.exponent(x, [20 * v**power for v in x]) == pytest.approx(power, abs=1e-9)
 
 
 def test_the_exact_law_is_told_from_the_linear_one():
