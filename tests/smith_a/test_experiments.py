@@ -28,7 +28,7 @@ def test_the_main_run_is_the_papers():
     ("arm", "changed"),
     [
         ("eps-3-b-65", {"lr", "updates", "eval_every"}),
-        ("n-20000-b-65", {"data.train_size"}),
+        ("n-5000-b-65", {"data.train_size"}),
         ("m-0-b-45", {"optimizer.momentum", "batch_size"}),
         ("width-200-b-65", {"model.args.hidden"}),
         ("acc-m-0.975-b-65", {"optimizer.momentum", "optimizer.momentum_form", "lr"}),
