@@ -68,10 +68,10 @@ class EpochLoop(_TrainingEpochLoop):
         if self.hooks is None:
             trainer: Any = self.trainer
             module = trainer.lightning_module
-            self.simple = simple(trainer)
             self.hooks = {name: _overridden(name, trainer) for name in HOOKS}
             moved = any(is_overridden(name, owner) for name in TRANSFER for owner in (module, trainer.datamodule))
             self.in_place = module.device.type == "cpu" and not moved
+        self.simple = simple(self.trainer)  # anew: a batch that grows may need accumulation from some epoch on
 
     def teardown(self) -> None:
         super().teardown()

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from shared.models import flush_running_stats
 from shared.optim import make_optimizer
+from shared.pace import Pace
 from shared.spec import RunSpec
 
 COUNT_AT = 1024
@@ -25,11 +26,15 @@ class ClassifierModule(pl.LightningModule):
     the mean over the global batch (Goyal §3, remark 3: normalise by kn), also when the last group is a partial one.
     """
 
+    pace: Pace
+    """Updates, samples and epochs of this run, from its data."""
+
     def __init__(self, spec: RunSpec, net: nn.Module, steps_per_epoch: int):
         super().__init__()
         self.spec = spec
         self.net = net
         self.steps_per_epoch = steps_per_epoch
+        """Of the first epoch; where the batch grows, later ones have fewer, see ``pace``."""
         self.deferred = False
         """Ghost statistics wait for the update, because other micro-batches or ranks contribute to it."""
         self.sums = {"train": torch.zeros(3, dtype=torch.float64), "val": torch.zeros(3, dtype=torch.float64)}

@@ -133,6 +133,15 @@ class RunSpec(Frozen):
             raise ValueError(f"bn_batch={self.bn_batch} does not divide batch_size={self.batch_size}")
         return self
 
+    def batch_at(self, epoch: int) -> int:
+        """Samples per update in an epoch (from 0); a paper whose batch grows overrides it, a function of the epoch."""
+        return self.batch_size
+
+    @property
+    def batches(self) -> tuple[int, ...]:
+        """Every batch of the run, in order of appearance; more than one: the batch grows."""
+        return tuple(dict.fromkeys(map(self.batch_at, range(self.epochs or 1))))
+
     @property
     def takes_diverged(self) -> bool:
         """Whether a parent that diverged is a finding that this run reads, and not an error."""

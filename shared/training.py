@@ -104,7 +104,8 @@ def assemble(spec: RunSpec, execution: Execution, paper: Paper) -> tuple[Classif
     if data.input_shape and len(data.input_shape) == 3:
         net = net.to(memory_format=torch.channels_last)
     module = paper.dotted("module").Module(spec, net, data.steps_per_epoch)
-    module.deferred = data.accumulate > 1 or execution.world_size > 1
+    module.pace = data.pace
+    module.deferred = data.most_parts > 1 or execution.world_size > 1
     if module.deferred and spec.bn_batch is None and any(ghost_layers(net)):
         raise SpecError(
             f"{spec.run_id}: bn_batch is not set, so batch norm takes the whole batch of {spec.batch_size}, which "
@@ -115,19 +116,23 @@ def assemble(spec: RunSpec, execution: Execution, paper: Paper) -> tuple[Classif
 
 
 def equation(spec: RunSpec, execution: Execution) -> str:
-    """The global batch written out, and the batch-norm batch it is made of."""
-    times = accumulation(spec.batch_size, spec.bn_batch, execution.world_size, execution.micro_batch)
-    share, rest = divmod(spec.batch_size, execution.world_size * times)
-    micro = f"{share}" if not rest else f"about {share}"
+    """Every global batch of the run written out, and the batch-norm batch it is made of."""
+    written = []
+    for batch in spec.batches:
+        times = accumulation(batch, spec.bn_batch, execution.world_size, execution.micro_batch)
+        share, rest = divmod(batch, execution.world_size * times)
+        micro = f"{share}" if not rest else f"about {share}"
+        written.append(f"{batch} = {execution.nodes} nodes × {execution.devices} devices × {times} × {micro}")
     ghost = f", batch norm over {spec.bn_batch}" if spec.bn_batch else ""
-    return f"{spec.batch_size} = {execution.nodes} nodes × {execution.devices} devices × {times} × {micro}{ghost}"
+    return f"{', then '.join(written)}{ghost}"
 
 
 def trainer_for(spec: RunSpec, execution: Execution, data: Any, callbacks: list, folder: Path) -> pl.Trainer:
     """Lightning's Trainer for a spec: our sampler shards the data, our callbacks checkpoint and record."""
     times = data.accumulate
     if spec.epochs:
-        length: dict[str, Any] = {"max_epochs": spec.epochs, "check_val_every_n_epoch": spec.eval_every}
+        length: dict[str, Any] = {"max_epochs": spec.epochs, "check_val_every_n_epoch": spec.eval_every,
+                                  "reload_dataloaders_every_n_epochs": int(len(spec.batches) > 1)}  # fmt: skip
     else:
         length = {"max_steps": spec.updates, "max_epochs": -1, "check_val_every_n_epoch": None,
                   "val_check_interval": spec.eval_every * times}  # fmt: skip
@@ -171,7 +176,7 @@ def _train(spec: RunSpec, execution: Execution, folder: Path, paper: Paper, pare
 
         def sink(row: dict[str, float]) -> None:
             wandb_run.log(row)
-            end = spec.updates or spec.epochs * data.steps_per_epoch
+            end = spec.updates or data.pace.before(spec.epochs)
             (folder / PROGRESS).write_text(f"{row['trainer/global_step'] / end}")
 
         recorder = Recorder(sink if wandb_run else None)

@@ -72,8 +72,8 @@ class Recorder(pl.Callback):
         updates = trainer.global_step
         row = {
             "trainer/global_step": updates,
-            "epoch": updates / pl_module.steps_per_epoch,
-            "samples": updates * pl_module.spec.batch_size,
+            "epoch": pl_module.pace.epochs(updates),
+            "samples": pl_module.pace.samples(updates),
             "train/loss": loss,
             "train/error": error,
             "val/loss": val_loss,
@@ -87,7 +87,7 @@ class Recorder(pl.Callback):
         self._train_s = 0.0
         spec = pl_module.spec
         stop = pl_module.finished([*self.rows, row])
-        last = stop or updates == (spec.updates or spec.epochs * pl_module.steps_per_epoch)
+        last = stop or updates == (spec.updates or pl_module.pace.before(spec.epochs))
         for callback in trainer.callbacks:
             if hasattr(callback, "columns"):
                 row |= callback.columns(trainer, pl_module, row, last)

@@ -19,8 +19,8 @@ class Snapshots(pl.Callback):
         self.folder, self.epochs = folder, epochs
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        epoch = trainer.global_step // pl_module.steps_per_epoch
-        whole = trainer.global_step % pl_module.steps_per_epoch == 0
+        epoch = pl_module.pace.epoch(trainer.global_step)
+        whole = trainer.global_step == pl_module.pace.before(epoch)
         if whole and epoch in self.epochs and trainer.is_global_zero:
             save_weights(pl_module.net, snapshot(self.folder, epoch))
 

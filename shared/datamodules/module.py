@@ -17,6 +17,7 @@ from shared.datamodules.errors import DataError
 from shared.datamodules.loaders import ArrayImages, EvalLoader, TrainLoader
 from shared.datamodules.order import SUBSET, EpochBatches, accumulation, permutation
 from shared.datamodules.sources import load, public_name
+from shared.pace import Pace
 from shared.spec import DataSpec, Execution, RunSpec
 
 EVAL_BATCH = 1000
@@ -62,6 +63,9 @@ class RunData(pl.LightningDataModule):
     ``weight`` multiplies the mean loss of the micro-batch: with ``accumulate_grad_batches=accumulate`` and DDP's mean
     over ranks, the gradient of an update is the mean over its global batch. Evaluation batches are (images, labels);
     each rank sees its own share, so sums and counts must be added over ranks.
+
+    A batch that grows (``spec.batches``) wants a loader for each epoch, since Lightning reads a loader's length once:
+    ``Trainer(reload_dataloaders_every_n_epochs=1)``. What an epoch's loader gives is a function of that epoch alone.
     """
 
     num_classes: int
@@ -71,13 +75,18 @@ class RunData(pl.LightningDataModule):
     """The data set that was used: of ``cifar10-any``, which of the two."""
     train_size: int
     steps_per_epoch: int
-    """Updates in an epoch; what does not fill a last batch is left out."""
+    """Updates in the first epoch; what does not fill a last batch is left out."""
+    pace: Pace
+    """The same for every epoch of the run."""
 
     def __init__(self, spec: RunSpec, execution: Execution, data_dir: str | os.PathLike | None = None):
         super().__init__()
         self.spec, self.execution, self.data_dir = spec, execution, data_dir
         self.data_name = public_name(spec.data.name)
-        self.accumulate = accumulation(spec.batch_size, spec.bn_batch, execution.world_size, execution.micro_batch)
+        cuts = [accumulation(b, spec.bn_batch, execution.world_size, execution.micro_batch) for b in spec.batches]
+        self.accumulate, self.most_parts = cuts[0], max(cuts)
+        """Micro-batches per device and update: in the first epoch, and the most in any."""
+        self._source: Any = None
         # A rank may have nothing to evaluate when there are fewer images than ranks.
         self.allow_zero_length_dataloader_with_multiple_devices = True
         self._ready = False
@@ -105,13 +114,14 @@ class RunData(pl.LightningDataModule):
         self.train_ids, self.held_ids = subset(n, self.spec.data, self.spec.seed)
         self.train_size = len(self.train_ids)
         self.steps_per_epoch = self.batches(0, self.execution.world_size).updates
+        self.pace = Pace(self.train_size, self.spec)
         self._ready = True
 
-    def batches(self, rank: int, world: int) -> EpochBatches:
-        """The micro-batches of a rank."""
-        return EpochBatches(
+    def batches(self, rank: int, world: int, epoch: int = 0) -> EpochBatches:
+        """The micro-batches of a rank, from an epoch on."""
+        made = EpochBatches(
             len(self.train_ids),
-            self.spec.batch_size,
+            self.spec.batch_at(epoch),
             self.spec.seed,
             chunk=self.spec.bn_batch,
             micro_batch=self.execution.micro_batch,
@@ -119,19 +129,33 @@ class RunData(pl.LightningDataModule):
             world=world,
             draw=self.spec.data.draw,
         )
+        made.set_epoch(epoch)
+        return made
 
     def train_dataloader(self) -> TrainLoader:
         self.setup()
         rank, world = self._place()
-        batches = self.batches(rank, world)
         trainer = self.trainer
-        if trainer is not None and trainer.accumulate_grad_batches != batches.accumulate:
+        grows = trainer is not None and len(self.spec.batches) > 1
+        batches = self.batches(rank, world, trainer.current_epoch if grows else 0)
+        if grows:
+            if trainer.reload_dataloaders_every_n_epochs != 1:
+                raise DataError(
+                    f"the batch grows ({' → '.join(map(str, self.spec.batches))}), but the Trainer would keep the loader "
+                    "of one epoch and skip evaluations; give it reload_dataloaders_every_n_epochs=1"
+                )
+            # Lightning reads it at every step. Its GradientAccumulationScheduler sets it at the start of an epoch, which
+            # a run that resumes in the middle of one does not pass.
+            trainer.accumulate_grad_batches = batches.accumulate
+        elif trainer is not None and trainer.accumulate_grad_batches != batches.accumulate:
             raise DataError(
                 f"the Trainer has accumulate_grad_batches={trainer.accumulate_grad_batches}, but an update of "
                 f"{self.spec.batch_size} samples is {batches.accumulate} micro-batches on each of {world} devices; "
                 "pass the datamodule's accumulate to the Trainer"
             )
-        return TrainLoader(self._train_source(), batches)
+        if self._source is None or not grows:
+            self._source = self._train_source()
+        return TrainLoader(self._source, batches)
 
     def val_dataloader(self) -> Any:
         self.setup()

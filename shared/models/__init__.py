@@ -17,6 +17,7 @@ from shared.models.hoffer import hoffer_alexnet, hoffer_f1, hoffer_resnet, hoffe
 from shared.models.keskar import deepnet, mlp_bn, shallownet
 from shared.models.precise import precise_bn
 from shared.models.resnet import resnet_50, resnet_101
+from shared.models.wide import wide_resnet
 from shared.spec import ModelSpec, SpecError
 
 __all__ = ["MODELS", "GhostBatchNorm", "build", "flush_running_stats", "precise_bn", "set_deferred"]
@@ -38,6 +39,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "hoffer-shallow": hoffer_shallow,
     "hoffer-resnet": hoffer_resnet,
     "hoffer-alexnet": hoffer_alexnet,
+    "wide-resnet": wide_resnet,
 }
 """Builders ``(num_classes, input_shape, [norm,] **args)``; ``norm(width)`` makes a normalisation layer."""
 

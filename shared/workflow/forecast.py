@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from shared.pace import Pace
 from shared.spec import Execution, RunSpec, flatten
 
 SIZES = {  # (training, test) images
@@ -46,7 +47,10 @@ def samples(spec: RunSpec) -> int | None:
     known = sizes(spec)
     if spec.task != "train":
         return 0
-    return spec.epochs * (known[0] // spec.batch_size) * spec.batch_size if known and spec.epochs else None
+    if not (known and spec.epochs) or max(spec.batches) > known[0]:
+        return None
+    pace = Pace(known[0], spec)
+    return pace.samples(pace.before(spec.epochs))
 
 
 def key(spec: RunSpec, world_size: int = 1, accelerator: str = "cpu") -> str:
