@@ -23,7 +23,9 @@ class Pace:
         for start, end in zip(changes, [*changes[1:], None], strict=True):
             batch = spec.batch_at(start)
             if not n // batch:
-                raise ValueError(f"a batch of {batch} (epoch {start}) exceeds the {n} training samples; use at most {n}")
+                raise ValueError(
+                    f"a batch of {batch} (epoch {start}) exceeds the {n} training samples; use at most {n}"
+                )
             self.stretches.append((start, update, samples, batch, n // batch))
             if end is not None:
                 done = (end - start) * (n // batch)

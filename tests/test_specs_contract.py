@@ -28,7 +28,7 @@ smaller = pytest.mark.parametrize("preset", [p for p in PRESETS if p != "paper"]
 
 def shape_of(spec: RunSpec) -> tuple[int, tuple[int, int, int]]:
     """Classes and (C, H, W) of a data set; ImageNet at a size that costs nothing, since nets pool at the end."""
-    known = {"digits": (10, (1, 8, 8)), "fashion-mnist": (10, (1, 28, 28)), "imagenet": (1000, (3, 64, 64))}
+    known = {"digits": (10, (1, 8, 8)), "fashion-mnist": (10, (1, 28, 28)), "imagenet": (1000, (3, 96, 96))}
     return known.get(spec.data.name, (10, (3, 32, 32)))
 
 

@@ -19,4 +19,38 @@ PAPER = Paper(
     roles=roles,
     counterpart=counterpart,
     folder=Path(__file__).parent,
+    notes=(
+        "The paper's text was not at hand in full: what is known of it are summaries, its abstracts and its digitised "
+        "figures; each number in `reference/` says which.",
+        "Nothing is tuned: rates, drops, momentum and decay are the paper's for every arm and preset, since its claim "
+        "is that an existing schedule can be converted as it is.",
+        "Reduced, every run has 20 epochs and not 200, and a warm-up of the accumulator of 3.2 epochs (momentum 0.98) "
+        "is half of the first phase and not a twentieth: B5's loss should be larger than a point.",
+        "Reduced, the net is a WRN-10 of half the width of WRN-10-1 with a strided stem.",
+        "Up to the first drop of the noise, decay, hybrid and increase of one seed are the same run, bit by bit; "
+        "curves are compared from there on.",
+        "An epoch drops the images left over after its last full batch: up to 4 % of them at the largest batch, 8 % at "
+        "the cap. What the paper's input pipeline does is not known.",
+        "The rate of vanilla SGD is that of SGD with momentum, so its noise scale is a tenth; the paper's panel does "
+        "not say, but all panels are said to follow Figure 1.",
+        "Running averages of batch norm take an update for each ghost batch; the paper does not say how it does it.",
+        "Runs last 200 epochs, as in the recipe that the paper inherits; its curves end at about 205.",
+        "Section 5.1 grows the batch to 16,000, Section 5.2 caps it at 5,120 although its first two schedules are said "
+        "to be those of 5.1: both are run, as `increase` and `increase-capped`.",
+        "`no-ghost` is capped too and compared with `increase-capped`: batch norm over 16,000 images fits no device.",
+        "`equal-updates` has the decaying schedule's drops at the same fractions of 37 % of its updates.",
+        "Appendix B's batch and rates are known only roughly; here its arms are the decaying schedule at the first "
+        "batch with rates from 0.2 to 3.2.",
+        "Inception-ResNet-V2 takes crops of 224 pixels, not 299, weight decay of 1e-4, no auxiliary head and plain SGD "
+        "with momentum; the paper's own values are not known. ResNet-50 follows Goyal et al., warm-up included.",
+        "After the first phase, batches and rates of Figure 7 are derived from its cap, as are those of Section 5.4.",
+    ),
+    errata=(
+        "At the last batch of Figure 1, 16,000 of 50,000, the condition B ≪ N no longer holds: the exact noise scale "
+        "is 32 % below that of the decaying rate it stands for (S3).",
+        "A published summary gives 64,500 updates for the increased initial rate; its schedule makes 6,406 (S2).",
+        "The text and Figure 7 differ by 0.4 points on one run with momentum 0.95 (text from memory).",
+        "The text calls the curves of Figure 4 identical; those of Adam lie a point apart between the first and the "
+        "second drop (B1-adam-gap).",
+    ),
 )

@@ -1,7 +1,7 @@
 """What is run for Smith, Kindermans, Ying and Le 2018: declarations only.
 
 The paper's set-up is WRN-16-4 on CIFAR-10 for 200 epochs. ``reduced`` keeps every ratio N/B of it with a quarter of
-the images and of every batch, a tenth of the epochs and a narrow WRN-10: batches 32 → 160 → 800 → 4000 of 12,500 images.
+the images and of every batch, a tenth of the epochs and a narrow WRN-10: 32 → 160 → 800 → 4000 of 12,500 images.
 Nothing is tuned: rates, drops and decay are the paper's, which claims that an existing schedule may be kept.
 
     make replicate-smith_b                 reduced: CIFAR-10, two hours on two cores
@@ -98,11 +98,11 @@ SETUPS: dict[Preset, Setup] = {
     "paper": Setup(_wrn(depth=16, k=4), DataSpec(name="cifar10", augment="crop-flip"), 50000, 128, 5120, 5.0, 0.98, 200,
                    (60, 120, 160), SEEDS, SEEDS),
     "reduced": Setup(_wrn(depth=10, k=1, width=8, stem_stride=2),
-                     DataSpec(name="cifar10-any", train_size=12500, augment="crop-flip"), 12500, 32, 1280, 5.0, 0.98, 20,
-                     (6, 12, 16), SEEDS, FEW),
+                     DataSpec(name="cifar10-any", train_size=12500, augment="crop-flip"), 12500, 32, 1280, 5.0, 0.98,
+                     20, (6, 12, 16), SEEDS, FEW),
     # Ghost batches of 16 of 640 digits: 16 → 48 → 144 → 432.
-    "smoke": Setup(_wrn(depth=10, k=1, width=4), DataSpec(name="digits", train_size=640), 640, 16, 160, 3.0, 29 / 30, 10,
-                   (3, 6, 8), SEEDS[:2], SEEDS[:2]),
+    "smoke": Setup(_wrn(depth=10, k=1, width=4), DataSpec(name="digits", train_size=640), 640, 16, 160, 3.0, 29 / 30,
+                   10, (3, 6, 8), SEEDS[:2], SEEDS[:2]),
 }  # fmt: skip
 OPTIMIZERS = {
     "": OptimizerSpec(momentum=0.9),
@@ -277,7 +277,7 @@ def roles(preset: Preset) -> dict[str, str | tuple[str, ...]]:
     return {
         "grown": BASIC[1:],
         "optimizer": tuple(prefix.removesuffix("-") for prefix in OPTIMIZERS if prefix),
-        "too-high": tuple(f"{lr:g}" for lr in RATES[1:]),
+        "high": tuple(f"{lr:g}" for lr in RATES[1:]),
     }
 
 

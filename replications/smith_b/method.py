@@ -32,7 +32,7 @@ class Rule:
     ``hybrid``: B at the first drop, ε at the later ones (Figure 1). ``both``: ε/factor and B·factor, which is our
     control, as is ``constant``: neither. ``power`` p: a factor k of ε stands for k^p of B, 1 by the linear rule of SGD
     and 2 by the square-root rule of Adam. Batches are rounded to whole images.
-    Raises ValueError for drops that are not rising fractions, and for a factor, power or cap that makes no sense.
+    Raises ValueError for drops that are not rising fractions, and for a factor or power that makes no sense.
     """
 
     lr: float
@@ -50,8 +50,6 @@ class Rule:
             raise ValueError(f"drops must be rising fractions of training between 0 and 1, not {self.drops}")
         if self.factor <= 1 or self.power < 1:
             raise ValueError(f"factor must be above 1 and power at least 1, not {self.factor:g} and {self.power}")
-        if self.cap is not None and self.cap < self.batch:
-            raise ValueError(f"cap={self.cap} is below the initial batch of {self.batch}")
 
     def phases(self) -> tuple[Setting, ...]:
         """The setting before the first drop and after each."""
@@ -67,7 +65,7 @@ class Rule:
         raised = {"decay": 0, "constant": 0, "hybrid": min(drops, 1)}.get(self.schedule, drops)
         lowered = {"increase": 0, "constant": 0, "hybrid": drops - raised}.get(self.schedule, drops)
         wanted = self.batch * self.factor ** (self.power * raised)
-        batch = wanted if self.cap is None else min(wanted, float(self.cap))
+        batch = wanted if self.cap is None else min(wanted, float(max(self.cap, self.batch)))
         left = (batch / wanted) ** (1 / self.power)
         return Setting(self.lr * left / self.factor**lowered, round(batch), self.momentum)
 

@@ -44,7 +44,7 @@ class Module(ClassifierModule):
                 group["momentum"] = setting.momentum
 
     def summarise(self, rows: Rows) -> dict[str, float]:
-        """Medians over stretches of training, and updates as a share of those that the first batch would take."""
+        """Medians of test error and training loss over stretches of training."""
         s = self.spec
         length = s.epochs or s.updates / self.steps_per_epoch
         found = {}
@@ -52,8 +52,6 @@ class Module(ClassifierModule):
             inside = [r for r in rows if start <= round(r["epoch"] / length, 6) <= end]
             for metric in ("val/error", "train/loss") if inside else ():
                 found[f"{name}/{metric}"] = statistics.median(r[metric] for r in inside)
-        if s.epochs:
-            found["updates/share"] = self.pace.before(s.epochs) / (s.epochs * self.steps_per_epoch)
         return found
 
 

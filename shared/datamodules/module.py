@@ -141,11 +141,11 @@ class RunData(pl.LightningDataModule):
         if grows:
             if trainer.reload_dataloaders_every_n_epochs != 1:
                 raise DataError(
-                    f"the batch grows ({' → '.join(map(str, self.spec.batches))}), but the Trainer would keep the loader "
-                    "of one epoch and skip evaluations; give it reload_dataloaders_every_n_epochs=1"
+                    f"the batch grows ({' → '.join(map(str, self.spec.batches))}), but the Trainer would keep one "
+                    "epoch's loader and skip evaluations; give it reload_dataloaders_every_n_epochs=1"
                 )
-            # Lightning reads it at every step. Its GradientAccumulationScheduler sets it at the start of an epoch, which
-            # a run that resumes in the middle of one does not pass.
+            # Lightning reads it at every step. Its GradientAccumulationScheduler sets it at the start of an epoch,
+            # which a run that resumes in the middle of one does not pass.
             trainer.accumulate_grad_batches = batches.accumulate
         elif trainer is not None and trainer.accumulate_grad_batches != batches.accumulate:
             raise DataError(

@@ -14,6 +14,7 @@ from shared.models.alexnet import alexnet, alexnet_bn, alexnet_small
 from shared.models.cifar import Shape, linear, mlp, resnet_cifar, resnet_small
 from shared.models.ghost import GhostBatchNorm, flush_running_stats, set_deferred
 from shared.models.hoffer import hoffer_alexnet, hoffer_f1, hoffer_resnet, hoffer_shallow
+from shared.models.inception import inception_resnet_v2
 from shared.models.keskar import deepnet, mlp_bn, shallownet
 from shared.models.precise import precise_bn
 from shared.models.resnet import resnet_50, resnet_101
@@ -40,6 +41,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "hoffer-resnet": hoffer_resnet,
     "hoffer-alexnet": hoffer_alexnet,
     "wide-resnet": wide_resnet,
+    "inception-resnet-v2": inception_resnet_v2,
 }
 """Builders ``(num_classes, input_shape, [norm,] **args)``; ``norm(width)`` makes a normalisation layer."""
 

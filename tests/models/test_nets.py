@@ -95,7 +95,8 @@ def test_every_registered_net_is_covered():
     keskar = {"mlp-bn", "shallownet", "deepnet"}
     you = {"alexnet", "alexnet-bn", "alexnet-small"}
     hoffer = {"hoffer-resnet", "hoffer-shallow", "hoffer-f1", "hoffer-alexnet"}
-    assert {name for name, *_ in CASES} | keskar | you | hoffer | {"resnet-50", "resnet-101"} == set(MODELS)
+    smith_b = {"wide-resnet", "inception-resnet-v2"}
+    assert {name for name, *_ in CASES} | keskar | you | hoffer | smith_b | {"resnet-50", "resnet-101"} == set(MODELS)
 
 
 def test_mlp_widths():
