@@ -15,6 +15,7 @@ from scipy import stats
 
 from shared.paper import Paper
 from shared.report.declare import SCORE, Band
+from shared.runs.schema import INTEGERS
 from shared.spec import Preset, RunSpec
 
 STATUSES = ("finished", "diverged")
@@ -193,7 +194,8 @@ class Source:
         if not known.any():
             return None
         lost = int((runs["status"] == "diverged")[known].sum())
-        return Summary(int(known.sum()), float(values.mean()), float(values.std(ddof=1)), lost)
+        digits = 0 if metric in INTEGERS else 2
+        return Summary(int(known.sum()), float(values.mean()), float(values.std(ddof=1)), lost, digits)
 
     def at(self, arm: str, metric: str, epoch: float) -> Summary | None:
         """Mean and spread over the seeds of what the history says at an epoch; None where it says nothing."""

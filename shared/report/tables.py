@@ -110,7 +110,7 @@ def _printed(reference: pd.DataFrame, arm: str, metric: str) -> Summary | None:
         return None
     one = found.iloc[0]
     error = float(one.get("reading_error", 0.005))  # half a unit of the last printed place, where one is printed
-    digits = max(0, round(-math.log10(2 * error))) if error > 0 else 2
+    digits = max(0, math.ceil(-math.log10(2 * error) - 1e-9)) if error > 0 else 2
     if one.get("tag") == "D":
         digits = len(as_printed(float(one["mean"]), None).partition(".")[2])
     return Summary(0 if pd.isna(one["n"]) else int(one["n"]), float(one["mean"]), float(one["sd"]), digits=digits)
