@@ -52,10 +52,11 @@ FIGURES = (
         caption="In the paper: one curve against epochs, 80,000 against 34,500 and 29,000 updates. The paper's points "
         "are medians, of its growing batch.",
         panels=(
-            _schedules("(a) epochs", metric="train/loss"),
-            _schedules("(b) updates", metric="train/loss", x=STEPS),
+            _schedules("(a) epochs", metric="train/loss", x="epoch"),
+            _schedules("(b) updates", metric="train/loss"),
         ),
         sweep="schedules",
+        x=STEPS,
         x_label="epochs (a), updates (b)",
         y_label="training cross-entropy",
         share_y=False,
@@ -85,7 +86,6 @@ FIGURES = (
         sweep="updates",
         x=STEPS,
         x_label="updates",
-        x_log=True,
         y_label="test accuracy %",
         share_y=False,
         columns=1,
@@ -124,6 +124,7 @@ FIGURES = (
         sweep="controls, adam-sqrt",
         y_label="test accuracy %",
         share_y=False,
+        legend_metric=None,
     ),
 )  # fmt: skip
 
@@ -152,7 +153,11 @@ TABLES = (
         key="updates",
         where="Figure 5",
         title="Fewer updates at equal epochs",
-        rows=tuple(Row(label, arm) for label, arm, _ in (*FASTER, *SCHEDULES[1:])),
+        rows=(
+            *(Row(label, arm) for label, arm, _ in FASTER),
+            Row("Increasing, no cap", "increase"),
+            Row("Hybrid", "hybrid"),
+        ),
         sweep="updates",
         cells=(Cell("test error %", "val/error_last5_median"), Cell("updates", "updates")),
         reference="updates.csv",

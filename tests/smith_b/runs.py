@@ -19,7 +19,7 @@ def grown(name: str = "increase", **changes) -> experiments.SmithBSpec:
     return experiments.arm("smoke", name, 3).but(**changes)
 
 
-def fit(made, execution: Execution, out: Path, micro: bool = True) -> dict[str, torch.Tensor]:
+def fit(made, execution: Execution, out: Path) -> dict[str, torch.Tensor]:
     """Weights and running statistics after training without a record, also from forked DDP workers."""
     module, data = training.assemble(made, execution, PAPER)
 
@@ -33,14 +33,14 @@ def fit(made, execution: Execution, out: Path, micro: bool = True) -> dict[str, 
 
 
 def train(made, folder: str, die: int = 0, micro_batch: int | None = None) -> None:
-    """``training.run`` that kills itself as ``kill -9`` would, at the first checkpoint from update ``die`` on."""
+    """``training.run`` that kills itself as ``kill -9`` would, after a checkpoint at update ``die``, the only one."""
     os.environ |= {"WANDB_MODE": "offline", "WANDB_ERROR_REPORTING": "false"}
     os.environ.pop("WANDB_SERVICE", None)  # a process of its own, not a guest of the W&B service of the tests
     save = Checkpoints.save
 
     def save_then_die(self, trainer):
-        save(self, trainer)
-        if die and trainer.global_step == die:
+        if trainer.global_step == die:
+            save(self, trainer)
             os.kill(os.getpid(), signal.SIGKILL)
 
     Checkpoints.save = save_then_die

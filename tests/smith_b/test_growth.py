@@ -94,6 +94,8 @@ def test_pace_is_that_of_the_run():
     assert [pace.samples(u) for u in range(170)] == [0, *np.cumsum(sizes)]
     assert [pace.epoch(u) for u in range(169)] == [e for e in range(10) for _ in range(640 // made.batch_at(e))]
     assert [pace.epochs(u) for u in (0, 20, 120, 133, 159, 161, 169)] == [0, 0.5, 3, 4, 6, 6.5, 10]
+    constant = Pace(650, runs.grown("decay"))
+    assert all((constant.epochs(u), constant.samples(u)) == (u / 40, 16 * u) for u in range(401))
     with pytest.raises(ValueError, match=r"batch of 432 .* exceeds the 400 training samples"):
         Pace(400, made)
 
@@ -138,7 +140,7 @@ def _in_child(*args) -> int:
     context.set_forkserver_preload(["tests.smith_b.runs"])
     child = context.Process(target=runs.train, args=args)
     child.start()
-    child.join(120)
+    child.join(250)
     return child.exitcode
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -26,7 +28,7 @@ def test_every_schedule_lets_the_noise_fall_by_the_factor(schedule, batch, facto
     rounded = 1 / min(p.batch for p in phases)  # batches are whole
     for k, g in enumerate(noise):
         assert g == pytest.approx(noise[0] / factor**k, rel=rounded + 1e-9)
-    assert all(b.batch >= a.batch and b.lr <= a.lr * (1 + 1e-12) for a, b in zip(phases, phases[1:], strict=False))
+    assert all(b.batch >= a.batch and b.lr <= a.lr * (1 + 1e-12) for a, b in pairwise(phases))
     assert max(p.batch for p in phases) <= max(batch, cap or 10**12)
 
 
