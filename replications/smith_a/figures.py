@@ -235,17 +235,15 @@ FIGURES = (
         key="fig9",
         where="Figure 9",
         title="The gradient of one softmax weight at the start",
-        caption="A weight and a start for each seed. In the paper: over batches of 30 nearly Gaussian, over single "
-        "images not.",
+        caption="In standard deviations from the mean, over the weights and starts of all seeds. In the paper: over "
+        "batches of 30 nearly Gaussian, over single images not.",
         panels=(
-            Panel("(a) single images", (Series("a seed", "gradient-histogram", "example/density", "base",
-                                               x="example/gradient"),), y_log=True),
-            Panel("(b) batches of 30", (Series("a seed", "gradient-histogram", "batch/density", "large",
-                                               x="batch/gradient"),)),
+            Panel("(a) single images", (Series("density", "gradient-histogram", "example/density", "base"),)),
+            Panel("(b) batches of 30", (Series("density", "gradient-histogram", "batch/density", "large"),)),
         ),
         sweep="gradients",
-        draw="runs",
-        x_label="gradient",
+        x="gradient",
+        x_label="gradient, standard deviations",
         y_label="density",
         share_y=False,
         legend_metric=None,

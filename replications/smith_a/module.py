@@ -27,8 +27,10 @@ MILESTONES = (100, 200, 500, 1000, 2000, 5000)
 """Updates at which error and loss enter the summary, where the run evaluates there."""
 CLOSE = 0.5
 """Points above its end error within which a run counts as converged."""
-DRAWS, BINS = 10_000, 60
-"""Mini-batches, and bins of the histograms, of Figure 9."""
+DRAWS = 10_000
+"""Mini-batches of Figure 9."""
+EDGES = np.linspace(-6, 6, 61)
+"""Of the bins of its histograms, in standard deviations from the mean; the outer bins hold what lies beyond."""
 
 
 class Module(ClassifierModule):
@@ -86,20 +88,21 @@ def _evidence(module: Module, data: Any, parents: list[Path]) -> tuple[Rows, dic
 def _gradients(module: Module, data: Any, parents: list[Path]) -> tuple[Rows, dict[str, float]]:
     """Figure 9: ∂(−ln p)/∂W of one softmax weight at the start, over single images and over means of B of them.
 
-    Rows are bins: ``example/gradient`` and ``example/density``, ``batch/…``. The summary has each distribution's
-    ``skew``, excess ``kurtosis`` and ``ks``, its largest distance from the normal of equal mean and sd.
+    Rows are bins: ``gradient`` (their middle, in standard deviations from the mean of each distribution, since weights
+    differ in scale), ``example/density`` and ``batch/density``. The summary has each distribution's ``skew``, excess
+    ``kurtosis`` and ``ks``, its largest distance from the normal of equal mean and sd.
     """
     images, labels = data.plain("train")
     single = one_weight(module.net, images, labels, module.spec.seed)
     rng = np.random.default_rng([module.spec.seed, 3])
     batch = module.spec.batch_size
     means = np.array([rng.choice(single, batch, replace=False).mean() for _ in range(DRAWS)])
-    rows: Rows = [{} for _ in range(BINS)]
+    rows: Rows = [{"gradient": float(middle)} for middle in (EDGES[:-1] + EDGES[1:]) / 2]
     found: dict[str, float] = {}
     for name, values in (("example", single), ("batch", means)):
-        density, edges = np.histogram(values, BINS, density=True)
-        for i in range(BINS):
-            rows[i] |= {f"{name}/gradient": (edges[i] + edges[i + 1]) / 2, f"{name}/density": density[i]}
+        z = np.clip((values - values.mean()) / values.std(), EDGES[0], EDGES[-1])
+        for row, density in zip(rows, np.histogram(z, EDGES, density=True)[0], strict=True):
+            row[f"{name}/density"] = float(density)
         found |= {f"{name}/{k}": float(v) for k, v in shape(values).items()}
     return rows, found
 

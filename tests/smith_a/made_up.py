@@ -113,11 +113,8 @@ def law(axis: str, parents: list[tuple[SmithASpec, Row]]) -> Row:
 
 def histogram(rng: np.random.Generator) -> tuple[Row, list[Row]]:
     z = np.linspace(-3, 3, 60)
-    rows = []
-    for i, v in enumerate(z):
-        example = {"example/gradient": 0.02 * v, "example/density": 40 * math.exp(-3 * abs(v)) + 0.1}
-        batch = {"batch/gradient": 0.004 * v, "batch/density": 100 * math.exp(-v * v / 2)}
-        rows.append({"trainer/global_step": i, **example, **batch})
+    rows = [{"trainer/global_step": i, "gradient": float(v), "example/density": 0.5 * math.exp(-abs(v)),
+             "batch/density": 0.4 * math.exp(-v * v / 2)} for i, v in enumerate(z)]  # fmt: skip
     return {"batch/ks": 0.02 + abs(rng.normal(0, 0.002)), "example/ks": 0.3 + rng.normal(0, 0.01)}, rows
 
 

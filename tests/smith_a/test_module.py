@@ -138,6 +138,10 @@ def test_measurements_of_their_own_are_recorded(results):
     assert true["evidence_min"] < random["evidence_min"]
     found = summary(results, "gradient-histogram")
     assert found["batch/ks"] < found["example/ks"]
+    drawn = next(s for s in PAPER.runs("smoke", seeds=1).values() if s.arm == "gradient-histogram")
+    bins = read_run(run_dir(results, drawn)).history
+    for name in ("example/density", "batch/density"):
+        assert bins[name].sum() * (bins["gradient"][1] - bins["gradient"][0]) == pytest.approx(1)
     spec = next(s for s in PAPER.runs("smoke", seeds=1).values() if s.arm == "evidence-true")
     curve = read_run(run_dir(results, spec)).history
     assert list(curve["lambda"]) == pytest.approx(list(np.logspace(-3, 3, 5)))
