@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from shared import bench_usual
 from shared.bench_curvature import f1, sharpness_seconds
+from shared.bench_optim import lars_and_sgd
 from shared.callbacks import Checkpoints, DivergenceStop, Recorder
 from shared.optim import make_optimizer
 from shared.paper import Paper
@@ -166,6 +167,9 @@ def ratios(paper: Paper, rounds: int = 4) -> list[dict[str, Any]]:
     one = f1(net, "32-true")
     pair = paired(lambda: time_fit(f1(net, "bf16-mixed"), paper), lambda: time_fit(one, paper), rounds)
     found.append({"name": "F1 in bf16 / in float32, batch 256", **pair, "bound": None, "unit": "images/s"})
+    pair = paired(*lars_and_sgd(), 5 * rounds)
+    found.append({"name": "LARS / SGD, one step on AlexNet's tensors", **pair, "bound": 1.3, "unit": "s",
+                  "lower": True})  # fmt: skip
     took = sharpness_seconds()
     found.append({"name": "full-space sharpness of F1, 60,000 images / 2 min", "ours": took, "other": 120.0,
                   "ratio": took / 120, "bound": 1.0, "unit": "s", "lower": True})  # fmt: skip
