@@ -44,7 +44,15 @@ class DataSpec(Frozen):
     holdout: int = 0
     """Images taken from the *training* set to evaluate on instead of the test set (0: the test set)."""
     augment: Literal[
-        "none", "crop-flip", "flip", "flip-rotate-shift", "grey-crop-flip", "shift", "shift-flip", "imagenet"
+        "none",
+        "crop-flip",
+        "flip",
+        "flip-rotate-shift",
+        "grey-crop-flip",
+        "shift",
+        "shift-flip",
+        "imagenet",
+        "imagenet-crop",
     ] = "none"
     """See ``shared.datamodules.augment``."""
     pixels: Literal["standardised", "unit", "centred"] = "standardised"

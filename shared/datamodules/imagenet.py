@@ -2,6 +2,8 @@
 
 The augmentation is the usual one (Goyal et al. 2017, section 5.1; He et al. 2016): random crop of 8–100 % of the area
 with aspect 3/4–4/3, mirrored half the time; evaluation on the central crop after scaling the shorter side to 256.
+``imagenet-crop`` is Caffe's (You et al. 2017): scaled to 256×256 whatever the aspect, a crop of 224×224 at a random
+place or, to evaluate, in the middle.
 Each sample's draw is seeded by (seed, epoch, sample id): workers, ranks and resuming cannot matter.
 Only folders of image files are read here; DALI may decode faster on machines with many GPUs, but is not offered.
 """
@@ -36,14 +38,16 @@ SIZE, RESIZE = 224, 256
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 EVAL_BATCH = 250
 
-TRAIN = v2.Compose(
-    [
-        v2.RandomResizedCrop(SIZE, scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3), antialias=True),
-        v2.RandomHorizontalFlip(),
-        v2.PILToTensor(),
-    ]
-)
-EVAL = v2.Compose([v2.Resize(RESIZE, antialias=True), v2.CenterCrop(SIZE), v2.PILToTensor()])
+RESIZED = v2.RandomResizedCrop(SIZE, scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3), antialias=True)
+SQUARE = v2.Resize((RESIZE, RESIZE), antialias=True)
+TRAIN = {
+    "imagenet": v2.Compose([RESIZED, v2.RandomHorizontalFlip(), v2.PILToTensor()]),
+    "imagenet-crop": v2.Compose([SQUARE, v2.RandomCrop(SIZE), v2.RandomHorizontalFlip(), v2.PILToTensor()]),
+}
+EVAL = {
+    "imagenet": v2.Compose([v2.Resize(RESIZE, antialias=True), v2.CenterCrop(SIZE), v2.PILToTensor()]),
+    "imagenet-crop": v2.Compose([SQUARE, v2.CenterCrop(SIZE), v2.PILToTensor()]),
+}
 
 Key = tuple[int, int]
 """``(epoch, sample id)``; the epoch travels with the sample, so that workers need no state."""
@@ -52,8 +56,8 @@ Key = tuple[int, int]
 class ImageFiles(Dataset):
     """uint8 images [3, 224, 224] and labels, decoded and cropped when asked for; index it with a Key."""
 
-    def __init__(self, root: Path, rows: tuple[tuple[str, int], ...], seed: int | None):
-        self.root, self.rows, self.seed = root, rows, seed
+    def __init__(self, root: Path, rows: tuple[tuple[str, int], ...], seed: int | None, kind: str = "imagenet"):
+        self.root, self.rows, self.seed, self.kind = root, rows, seed, kind
         """seed None: the evaluation crop."""
 
     def __len__(self) -> int:
@@ -69,12 +73,12 @@ class ImageFiles(Dataset):
         except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
             raise corrupt(path, f"not a readable image: {error}") from None
         if self.seed is None:
-            return EVAL(image), label
+            return EVAL[self.kind](image), label
         stream = np.random.SeedSequence([TRANSFORM, self.seed, epoch, sample])
         # torchvision draws from torch's global generator: borrow it and give it back.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(stream.generate_state(1, np.uint64)[0] >> 1))
-            return TRAIN(image), label
+            return TRAIN[self.kind](image), label
 
 
 class _Plan:
@@ -135,12 +139,13 @@ class StreamedEval:
 
 
 class FolderData(RunData):
-    """An image folder streamed from disk: ``imagenet`` or ``folder:<path>`` with ``augment="imagenet"``."""
+    """An image folder streamed from disk: ``imagenet``, or ``folder:<path>`` with an augmentation of ``TRAIN``."""
 
     def _open(self) -> int:
         name, augment = self.spec.data.name, self.spec.data.augment
-        if augment not in ("imagenet", "none"):
-            raise DataError(f"{name} is streamed from a folder: augment must be 'imagenet' or 'none', not {augment!r}")
+        if augment not in (*TRAIN, "none"):
+            known = ", ".join(TRAIN)
+            raise DataError(f"{name} is streamed from a folder: augment must be none, {known}, not {augment!r}")
         folder = _data_dir(self.data_dir)
         if name.startswith("folder:"):
             self.root = resolve(name, folder)
@@ -156,15 +161,19 @@ class FolderData(RunData):
         return len(self.index.train)
 
     def _train_source(self) -> StreamedImages:
-        seed = self.spec.seed if self.spec.data.augment == "imagenet" else None
-        files = ImageFiles(self.root, self.index.train, seed)
+        seed = self.spec.seed if self.spec.data.augment in TRAIN else None
+        files = self._files(self.index.train, seed)
         return StreamedImages(files, self.train_ids, self.execution.workers, self.normalise)
+
+    def _files(self, rows: tuple[tuple[str, int], ...], seed: int | None) -> ImageFiles:
+        kind = self.spec.data.augment
+        return ImageFiles(self.root, rows, seed, kind if kind in TRAIN else "imagenet")
 
     def _eval_loader(self, rank: int, world: int) -> StreamedEval:
         rows, ids = self.index.test, np.arange(len(self.index.test))
         if len(self.held_ids):
             rows, ids = self.index.train, self.held_ids
-        source = StreamedImages(ImageFiles(self.root, rows, None), ids, self.execution.workers, self.normalise)
+        source = StreamedImages(self._files(rows, None), ids, self.execution.workers, self.normalise)
         return StreamedEval(source, len(ids), rank, world)
 
 

@@ -28,12 +28,12 @@ PIXELS = {"unit": (0.0, 1.0), "centred": (0.5, 0.5)}
 
 
 def make_datamodule(spec: RunSpec, execution: Execution, data_dir: str | os.PathLike | None = None) -> RunData:
-    """The data of a run. ``augment="imagenet"`` and the data set ``imagenet`` are streamed, all else is held in memory.
+    """The data of a run. The data set ``imagenet`` and its augmentations are streamed, all else is held in memory.
 
     Raises DataError for data that do not fit the spec (when set up) and SplitError for batches that cannot be cut
     over the devices and micro-batches of ``execution``.
     """
-    if spec.data.name == "imagenet" or spec.data.augment == "imagenet":
+    if spec.data.name == "imagenet" or spec.data.augment.startswith("imagenet"):
         from shared.datamodules.imagenet import FolderData
 
         return FolderData(spec, execution, data_dir)
@@ -223,8 +223,8 @@ class ArrayData(RunData):
 
     def _train_source(self) -> ArrayImages:
         kind = self.spec.data.augment
-        if kind == "imagenet":
-            raise DataError("augment='imagenet' needs images in a folder: folder:<path> or imagenet")
+        if kind == "imagenet" or kind == "imagenet-crop":
+            raise DataError(f"augment={kind!r} needs images in a folder: folder:<path> or imagenet")
         images = np.moveaxis(self.arrays.train_x, 1, -1)
         return ArrayImages(images, self.arrays.train_y, self.train_ids, kind, self.normalise, self.spec.seed)
 

@@ -55,6 +55,25 @@ def test_crops_repeat_for_a_seed_and_epoch_alone(make_spec, root):
     assert sorted(x for batch in sums(other) for x in batch) != flat[0]
 
 
+def test_caffes_crop_shows_224_of_256_pixels_of_the_whole_image(make_spec, root):
+    """Halves of two colours: 256 × 256 whatever the aspect, so that the border stands at 96 … 128 of the crop."""
+    from PIL import Image
+
+    for path in root.rglob("*.JPEG"):
+        halves = Image.new("RGB", (40, 30), (255, 255, 255))
+        halves.paste((0, 0, 0), (0, 0, 20, 30))
+        halves.save(path, quality=95)
+    data = data_for(make_spec, root, augment="imagenet-crop", pixels="unit")
+    borders = []
+    for images, *_ in data.train_dataloader():
+        assert images.shape == (4, 3, 224, 224)
+        borders += [int((row < 0.5).sum()) for row in images[:, 0, 100]]
+    assert {96 <= b <= 128 for b in borders} == {True}
+    assert len(set(borders)) > 3
+    (evaluated, _), *_ = data.val_dataloader()
+    assert (evaluated[:, 0, 100] < 0.5).sum(1).tolist() == [112] * 6
+
+
 def test_ranks_and_micro_batches_share_the_same_crops(make_spec, root):
     expected = sums(data_for(make_spec, root).train_dataloader())
     data = data_for(make_spec, root, Execution(devices=2, micro_batch=1))
@@ -123,7 +142,7 @@ def test_a_new_image_is_noticed(make_spec, root, files, tmp_path):
 
 
 def test_bad_input_is_explained(make_spec, root, tmp_path):
-    with pytest.raises(DataError, match="augment must be 'imagenet' or 'none', not 'crop-flip'"):
+    with pytest.raises(DataError, match="augment must be none, imagenet, imagenet-crop, not 'crop-flip'"):
         data_for(make_spec, root, augment="crop-flip").setup()
     (root / "imagenet/train" / WNIDS[1] / "3.JPEG").write_bytes(b"\xff\xd8 cut")
     with pytest.raises(DataError, match=rf"{WNIDS[1]}/3\.JPEG is corrupt"):
