@@ -7,9 +7,13 @@ rate; η the trust coefficient; m momentum; β weight decay; v the momentum buff
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TRUST = 0.001
 """η of every experiment in v3."""
@@ -129,3 +133,71 @@ def gaussian_norm(std: float, count: int) -> float:
 def constant_norm(value: float, count: int) -> float:
     """Norm of ``count`` biases that are all ``value``."""
     return abs(value) * math.sqrt(count)
+
+
+# Metrics
+
+
+def final_accuracy(errors: Mapping[float, float], epochs: float) -> float:
+    """Mean of 100 − error over the evaluations in the last 5 % of training: the last five of 100 epochs, as the
+    authors average for the baseline (section 3), and at least the last one. ``errors``: percent by epoch.
+    """
+    if not errors:
+        raise ValueError("no evaluation, so there is no accuracy")
+    last = max(errors)
+    kept = [100.0 - e for epoch, e in errors.items() if epoch == last or epoch > 0.95 * epochs + 1e-9]
+    return sum(kept) / len(kept)
+
+
+def expected_best(chosen_by: Sequence[float], worth: Sequence[float]) -> list[float]:
+    """Expected ``worth`` of the best of k = 1 … n trials, best by ``chosen_by``, over all subsets of k of them.
+
+    Of n trials the one of rank r (0 the best) wins C(n−1−r, k−1) of the C(n, k) subsets. Ties go to the earlier trial.
+    """
+    n = len(chosen_by)
+    if n < 1 or n != len(worth):
+        raise ValueError(f"need one worth for each of some trials, not {len(worth)} for {n}")
+    order = sorted(range(n), key=lambda i: (-chosen_by[i], i))
+    return [
+        sum(math.comb(n - 1 - r, k - 1) * worth[i] for r, i in enumerate(order)) / math.comb(n, k)
+        for k in range(1, n + 1)
+    ]
+
+
+# Choices on held-out images
+
+
+def chosen_rates(rows: pd.DataFrame) -> tuple[dict[str, float], list[str]]:
+    """``(CHOSEN, cells whose best rate lies at an end of the grid)`` from the collated runs of the ``tune`` sweep.
+
+    The rate with the lowest mean held-out error in each cell (net, batch, optimizer); a tie goes to the smaller rate.
+    A diverged run counts at chance level.
+    """
+    tune = rows[rows["arm"].str.startswith("tune-")]
+    cells = tune["arm"].str.removeprefix("tune-").str.rpartition("-lr-")[0]
+    chosen, edges = {}, []
+    for cell, runs in tune.groupby(cells, sort=False):
+        errors = runs.groupby("lr")["val/error"].mean().sort_index()
+        chosen[str(cell)] = float(errors.idxmin())
+        if errors.idxmin() in (errors.index[0], errors.index[-1]):
+            edges.append(str(cell))
+    return chosen, edges
+
+
+def chosen_trials(rows: pd.DataFrame) -> dict[str, int]:
+    """``BEST_TRIAL`` from the collated runs of the ``pilot`` sweep: the trial with the lowest held-out error."""
+    trials = rows[rows["arm"].str.fullmatch(r"trial-\w+-\d+")]
+    parts = trials["arm"].str.extract(r"trial-(?P<optimizer>\w+)-(?P<number>\d+)")
+    table = parts.assign(error=trials["val/error"], number=parts["number"].astype(int)).sort_values("number")
+    return {str(name): int(part.loc[part["error"].idxmin(), "number"]) for name, part in table.groupby("optimizer")}
+
+
+def quasi_random(index: int, dimensions: int) -> tuple[float, ...]:
+    """Point number ``index`` of the additive sequence of Roberts 2018 in [0, 1)^d: ½ + i·(φ⁻¹, φ⁻², …) modulo 1.
+
+    φ is the root of φ^(d+1) = φ + 1. Any stretch of it covers the cube evenly, so four neighbours make a small search.
+    """
+    phi = 2.0
+    for _ in range(64):
+        phi = (1 + phi) ** (1 / (dimensions + 1))
+    return tuple((0.5 + index * phi ** -(j + 1)) % 1.0 for j in range(dimensions))

@@ -158,7 +158,7 @@ def _reference_only(table: Table, source: Source) -> Grid:
 
 
 def tuning(source: Source, metric: str = SCORE) -> Grid:
-    """Runs that chose settings: hold-out error of each arm, the lowest of every (sweep, batch) marked."""
+    """Runs that chose settings: hold-out error of each arm; marked the lowest of arms that differ in their ``…-lr-<rate>`` alone."""
     columns = (Column("sweep", 10), Column("arm", 30), Column("kn", 8, "right"), Column("η", 8, "right"),
                Column("hold-out error % (n)", 24, "right"), Column("lowest", 10, "center"))  # fmt: skip
     found: list[tuple[str, str, Summary]] = []
@@ -167,14 +167,14 @@ def tuning(source: Source, metric: str = SCORE) -> Grid:
         for arm in dict.fromkeys(s.arm for s in declared[name].specs) if name in declared else ():
             if summary := source.summary(arm, metric):
                 found.append((name, arm, summary))
-    best: dict[tuple[str, int], float] = defaultdict(lambda: math.inf)
+    best: dict[tuple[str, str], float] = defaultdict(lambda: math.inf)
     for name, arm, s in found:
-        cell = (name, source.specs[arm].batch_size)
+        cell = (name, arm.rpartition("-lr-")[0])
         best[cell] = min(best[cell], s.mean)
     rows, numbers = [], []
     for name, arm, s in found:
         spec = source.specs[arm]
-        mark = "yes" if name == "tune" and s.mean == best[name, spec.batch_size] else ""
+        mark = "yes" if name == "tune" and s.mean == best[name, arm.rpartition("-lr-")[0]] else ""
         rows.append((name, f"`{arm}`", batch_label(spec.batch_size), short(spec.lr), score(s), mark))
         numbers.append({"sweep": name, "arm": arm, "batch_size": spec.batch_size, "lr": spec.lr, **_flat("holdout", s)})
     key = f"{source.paper.key}-{source.preset}-tuning"
