@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from replications.you.experiments import PROTOCOL, counterpart, roles, sweeps
+from replications.you.cells import PROTOCOL
+from replications.you.experiments import counterpart, roles, sweeps
 from replications.you.spec import YouSpec
 from shared.paper import Paper
 
@@ -20,6 +21,50 @@ PAPER = Paper(
     roles=roles,
     counterpart=counterpart,
     folder=Path(__file__).parent,
-    notes=(),
-    errata=(),
+    notes=(
+        "The paper exists as v3 (arXiv) and as an ICLR-2018 submission, which disagree on ResNet-50, on AlexNet at 32K "
+        "and on augmentation; each number names its version. All printed numbers are single runs.",
+        "Batches of the reduced preset are the paper's divided by 32, so that 16 to 1,024 stand for 512 to 32K; a run "
+        "has 4,096 to 64 updates where the paper's has 250,000 to 3,900.",
+        "Rates of the reduced preset are chosen on 4,000 held-out images with a seed of its own, over eight rates a "
+        "factor of two apart, one grid for all batches of a net and optimizer; the paper does not say how it searched.",
+        "Table 1's rates beside the best are here a half, twice and four times the chosen one, as the grid is coarser "
+        "than the paper's; the ledger compares them with the paper's in the same order.",
+        "The metric is the mean of the evaluations in the last 5 % of the epochs, as the paper has it for the AlexNet "
+        "baseline; it does not say for the others. Reduced runs have one evaluation there.",
+        "Batch norm's batch grows with the batch, as in the paper (an eighth of it there, one GPU's share, and 1,024 "
+        "at most; the whole batch and 256 at most here): it is confounded with the batch.",
+        "The batch of Table 2 and the rates of Figure 2 are not printed: 512, and 2, are taken. Figure 2's batches 256 "
+        "and 1K are declared at paper scale alone.",
+        "Images of 224 pixels at paper scale, as the text says; the released AlexNet files crop 227.",
+        "Pixels at paper scale are standardised by channel and then brought to the authors' range by one factor "
+        "(`input_scale`), in place of a mean image.",
+        "An epoch drops the images left over after its last full batch; Caffe counts iterations.",
+        "AlexNet-BN at 512 without LARS runs for 128 epochs, as Figure 1 and the text have it; Table 1's caption in "
+        "ICLR says 100.",
+        "Where weights or gradient are 0, the local rate is 1, as in the authors' code: a tensor that starts at 0 "
+        "takes one plain step at the full global rate.",
+        "Table 4's row for 8K in v3 is run as printed there, with LARS at 0.6; Figure 5's legend has 6.4 without LARS.",
+        "The trials that ask whether LARS is needed have no jump after the warm-up, and leave biases in: later "
+        "practice takes them out of both LARS and weight decay.",
+    ),
+    errata=(
+        "Table 2 has its columns .w and .b swapped: the authors' own fillers give the norms printed under .b to the "
+        "weights. The famous 5.76 to 1345 compares biases; weights run from 8.48 to 117 (E1).",
+        "Table 2's gradient of conv5.w, 0.0002, does not give its ratio of 69; 0.0023 would (E1).",
+        "ICLR's caption of Table 2 says AlexNet; only AlexNet-BN has biases of these norms (E1).",
+        "The text says that 32K loses 2.6 points; Table 3 has 60.2 − 57.8 = 2.4 (E4).",
+        "The abstract of v3 says 32K without loss; its tables lose 0.7 (ResNet-50) and 2.4 points (AlexNet-BN).",
+        "v3's rates for ResNet-50 (0.6, 2.5, 2.9) do not go with η = 0.001: the authors' logs have ten times as much "
+        "(E4).",
+        "Table 4 of v3 gives 8K a rate of 0.6 with LARS; Figure 5's legend 6.4 and a warm-up.",
+        "Figure 3's curve for 8192 without LARS ends below every rate of Table 1, its baseline 2 points below "
+        "Table 1's (E4).",
+        "Table 3 gives 57.8 at 32K to a rate of 22; Figure 4 plots it at 17 (E4).",
+        "Figure 2 plots local rates of up to 18, where equation 6 allows η/β = 2 (E5).",
+        "Figure 1's caption and text say batch 256, its legend 512; fc6 is called the last fully connected layer.",
+        "v3 prints Algorithm 1 without η and with the rate of the next step; its text and ICLR have both right.",
+        "ICLR's best trust coefficient at 1K, 0.0002, breaks its own trend and the released solver: probably 0.002.",
+        "The AlexNet-BN baseline at 512 is trained for 128 epochs, the runs with LARS for 100.",
+    ),
 )

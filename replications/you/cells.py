@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from replications.you.method import scaled_lr
 from replications.you.spec import YouSpec
@@ -37,7 +36,7 @@ CHOSEN: dict[str, float] = {
     "cifar-alexnet-bn-256": 0.08, "cifar-alexnet-bn-256-lars": 16.0,
 }  # fmt: skip
 BEST_TRIAL = {"nesterov": 0, "lars": 0, "adam": 0}
-"""The trial of each optimizer with the lowest error of the ``pilot`` runs on held-out images: ``method.chosen_trials``."""
+"""The trial with the lowest error of each optimizer's ``pilot`` runs on held-out images: ``method.chosen_trials``."""
 
 PRINTED: dict[str, float] = {
     "alexnet-512": 0.02, "alexnet-4k": 0.05, "alexnet-8k": 0.03,
@@ -49,7 +48,7 @@ PRINTED: dict[str, float] = {
     "resnet-50-256-lars": 4.0, "resnet-50-1k-lars": 9.0, "resnet-50-8k-lars": 30.0, "resnet-50-16k-lars": 33.0,
     "resnet-50-32k-lars": 40.0,
 }  # fmt: skip
-"""Best rates of Tables 1, 3 and 4 (ICLR); 256 and 1K of Figure 2 have that of 512, which the solvers name for 1K too."""
+"""Best rates of Tables 1, 3 and 4 (ICLR); 256 and 1K of Figure 2 have that of 512, as the solvers name it for 1K."""
 PRINTED_SIDES = {
     ("alexnet", MID): (0.04, 0.06, 0.07), ("alexnet", LARGE): (0.02, 0.04, 0.05),
     ("alexnet-bn", MID): (0.16, 0.21, 0.3), ("alexnet-bn", LARGE): (0.23, 0.32, 0.41),
@@ -241,4 +240,3 @@ def made(cell: Cell, preset: Preset, seed: int = 1) -> YouSpec:
     """The cell's arm of a preset."""
     spec = paper_spec(cell, seed)
     return spec if preset == "paper" else {"reduced": reduced, "smoke": smoke}[preset](spec, cell)
-

@@ -15,9 +15,29 @@ import functools
 from dataclasses import replace
 
 from replications.you.cells import (
-    BATCHES, BEST_TRIAL, EPOCHS, FIGURE_2, HUGE, LARGE, LARS_GRID, LOCAL, MID, MOST, NETS, PROTOCOL, RATES, SIDES,
-    SMALL, START, V3, Cell, arm, batch_of, best, made, rate, size,
-)  # fmt: skip
+    BATCHES,
+    BEST_TRIAL,
+    EPOCHS,
+    FIGURE_2,
+    HUGE,
+    LARGE,
+    LARS_GRID,
+    LOCAL,
+    MID,
+    MOST,
+    NETS,
+    RATES,
+    SIDES,
+    SMALL,
+    START,
+    V3,
+    Cell,
+    arm,
+    batch_of,
+    best,
+    made,
+    size,
+)
 from replications.you.method import quasi_random
 from replications.you.spec import YouSpec
 from shared.paper import Sweep
@@ -111,9 +131,9 @@ def _tune(preset: Preset) -> tuple[YouSpec, ...]:
 
 
 def _held_out(spec: YouSpec) -> YouSpec:
-    """Evaluated once, at its end, on training images that no run trains on."""
+    """Evaluated half-way and at its end, on training images that no run trains on."""
     data = spec.data.model_copy(update={"holdout": HELD_OUT[spec.preset]})
-    return spec.but(data=data, eval_every=spec.epochs)
+    return spec.but(data=data, eval_every=max(1, spec.epochs // 2))
 
 
 # -- is it needed? Trials with equal budgets (Nado et al. 2021) --------------------------------------------------------
@@ -159,9 +179,12 @@ def _needed(preset: Preset, seeds: tuple[int, ...]) -> tuple[Sweep, ...]:
         return trial(name, 0, preset, seed).but(arm=f"needed-{name}-{task}", task=task, epochs=None, eval_every=1,
                                                 parents=parents)  # fmt: skip
 
-    judged = tuple(trial(n, BEST_TRIAL[n], preset, s).but(arm=f"needed-{n}", eval_every=1) for n in LOWEST for s in seeds)
+    def again(name: str, seed: int) -> YouSpec:
+        return trial(name, BEST_TRIAL[name], preset, seed).but(arm=f"needed-{name}", eval_every=1)
+
     return (
-        Sweep("needed", "The best of 32 trials of each optimizer, trained anew (Nado et al. 2021)", judged),
+        Sweep("needed", "The best of 32 trials of each optimizer, trained anew (Nado et al. 2021)",
+              tuple(again(n, s) for n in LOWEST for s in seeds)),
         Sweep("needed-of-four", "Five separate searches of four trials each",
               tuple(search(n, "best-of-4", s) for n in LOWEST for s in seeds)),
         Sweep("needed-curve", "Expected best of k trials", tuple(search(n, "best-of", 1) for n in LOWEST)),
@@ -178,8 +201,7 @@ def _norms(preset: Preset, seeds: tuple[int, ...]) -> tuple[YouSpec, ...]:
         spec = made(Cell("alexnet-bn", SMALL if preset == "paper" else LARGE, "lars"), preset, seed)
         return spec.but(arm="alexnet-bn-norms", task="norms", epochs=None, eval_every=1, local_rates=False)
 
-    full = NETS["alexnet-bn"].full
-    random = {"arm": "alexnet-bn-norms-random", "random_net": full, "batch_size": 32, "bn_batch": 32}
+    random = {"arm": "alexnet-bn-norms-random", "random_net": "alexnet-bn", "batch_size": 32, "bn_batch": 32}
     found = [one(s) for s in seeds]
     return tuple(found if preset != "reduced" else [*found, *(one(s).but(**random) for s in seeds)])
 
@@ -240,12 +262,15 @@ LABELS = {"lrn": "alexnet", "bn": "alexnet-bn", "plain": "plain", "resnet": "res
 def roles(preset: Preset) -> dict[str, str | tuple[str, ...]]:
     """Whole arms by what they are: ``lrn_large`` SGD's best, ``lrn_large_far`` …, ``bn_most_lars``; batches by place.
 
-    A role may name an arm that the preset does not have. ``resnet_small`` is 1K, Table 4's smallest below 2 hours here.
+    ``lrn_sgd`` and ``lrn_lars``: all batches. A role may name an arm that the preset does not have. ``resnet_small`` is
+    the batch for 1K: that for Table 4's 256 would be 8.
     """
     found: dict[str, str | tuple[str, ...]] = {
         place: size(batch_of(Cell("alexnet", batch), preset)) for place, batch in PLACES.items()
     }
     for label, net in LABELS.items():
+        for optimizer in ("sgd", "lars"):
+            found[f"{label}_{optimizer}"] = tuple(arm(Cell(net, batch, optimizer), preset) for batch in BATCHES)
         for place, batch in {**PLACES, **({"small": 1024} if label == "resnet" else {})}.items():
             found[f"{label}_{place}"] = arm(Cell(net, batch), preset)
             found[f"{label}_{place}_lars"] = arm(Cell(net, batch, "lars"), preset)

@@ -16,6 +16,7 @@ import torch
 from torch.nn import functional as F
 
 from replications.you import method
+from replications.you.cells import NETS
 from replications.you.experiments import GROUP
 from replications.you.spec import YouSpec
 from shared.callbacks.local_rates import LocalRates
@@ -65,7 +66,10 @@ class Module(ClassifierModule):
         if not whole:
             return found | {"val/accuracy": 100.0 / self.classes}
         errors = {row["epoch"]: row["val/error"] for row in rows}
-        found |= {"val/accuracy": method.final_accuracy(errors, self.spec.epochs or 1), "loss_gap": rows[-1]["loss_gap"]}
+        found |= {
+            "val/accuracy": method.final_accuracy(errors, self.spec.epochs or 1),
+            "loss_gap": rows[-1]["loss_gap"],
+        }
         reached = [row[STEP] for row in rows if 100.0 - row["val/error"] >= TARGET]
         found |= {f"updates_to/{TARGET:g}": float(reached[0])} if reached else {}
         for name in (k for k in rows[-1] if k.startswith("local_rate/")):
@@ -94,12 +98,14 @@ def _norms(module: Module, data: Any, parents: list[Path]) -> tuple[Rows, dict[s
     ``…/all`` of the ratios, over tensors that are not 0. A row for each tensor in the order of the net.
     """
     spec, net = module.spec, module.net
-    if spec.random_net is None:
+    if not spec.random_net:
         images, labels, _ = next(iter(data.train_dataloader()))
     else:
         torch.manual_seed(spec.seed)
         classes, shape = RANDOM
-        net = build(spec.random_net, classes, shape, spec.bn_batch)
+        full = NETS[spec.random_net].full
+        assert full is not None
+        net = build(full, classes, shape, spec.bn_batch)
         images, labels = torch.randn(spec.batch_size, *shape), torch.randint(classes, (spec.batch_size,))
     optimizer = make_optimizer(net, spec.optimizer, spec.lr)
     net.train()

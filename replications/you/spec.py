@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.spec import ModelSpec, RunSpec
+from shared.spec import RunSpec
 
 
 class YouSpec(RunSpec):
@@ -16,8 +16,8 @@ class YouSpec(RunSpec):
     """The decay counts from update 0 through the warm-up, as in the authors' code; see ``method.learning_rate``."""
     local_rates: bool = False
     """Record λ of every tensor at each evaluation (Figure 2); for LARS."""
-    random_net: ModelSpec | None = None
-    """``norms``: measure this net on random images of 1,000 classes, and not ``model`` on the data."""
+    random_net: str = ""
+    """``norms``: a key of ``cells.NETS`` whose full net is measured on random images, not ``model`` on the data."""
 
     @property
     def takes_diverged(self) -> bool:
