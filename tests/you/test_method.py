@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import qmc
 
 from replications.you import method
 from replications.you.method import lars_step, learning_rate, local_rate
@@ -110,3 +111,40 @@ def test_bounds():
     assert method.largest_norm(2.0, [100.0, 1000.0]) == pytest.approx(2 * 1.1 * 2)
     assert method.gaussian_norm(0.01, 10_000) == 1.0
     assert method.constant_norm(-0.1, 400) == 2.0
+
+
+def test_final_accuracy_takes_the_last_twentieth():
+    errors = {float(e): 100.0 - e for e in range(1, 101)}
+    assert method.final_accuracy(errors, 100) == pytest.approx(98.0)  # 96 … 100
+    assert method.final_accuracy({4.0: 50.0, 8.0: 20.0, 16.0: 10.0}, 16) == 90.0
+    with pytest.raises(ValueError, match="no evaluation"):
+        method.final_accuracy({}, 16)
+
+
+@quick
+@given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 7))
+def test_expected_best_is_the_mean_over_all_subsets(seed, n):
+    rng = np.random.default_rng(seed)
+    by, worth = rng.integers(4, size=n).tolist(), rng.normal(size=n).tolist()  # with ties, which go to the earlier
+
+    def best(chosen):
+        return worth[max(chosen, key=lambda i: (by[i], -i))]
+
+    expected = [np.mean([best(c) for c in combinations(range(n), k)]) for k in range(1, n + 1)]
+    np.testing.assert_allclose(method.expected_best(by, worth), expected, atol=1e-12)
+
+
+def test_expected_best_refuses_what_does_not_pair():
+    with pytest.raises(ValueError, match="not 1 for 2"):
+        method.expected_best([1.0, 2.0], [1.0])
+
+
+@pytest.mark.parametrize("dimensions", [1, 2, 4])
+def test_quasi_random_points_fill_the_cube_more_evenly_than_random_ones(dimensions):
+    """Discrepancy of 32 points against the median of random sets of as many."""
+    points = np.array([method.quasi_random(i, dimensions) for i in range(32)])
+    assert points.shape == (32, dimensions)
+    assert ((points >= 0) & (points < 1)).all()
+    rng = np.random.default_rng(0)
+    random = [qmc.discrepancy(rng.random((32, dimensions))) for _ in range(50)]
+    assert qmc.discrepancy(points) < 0.6 * np.median(random)
