@@ -262,7 +262,7 @@ LABELS = {"lrn": "alexnet", "bn": "alexnet-bn", "plain": "plain", "resnet": "res
 def roles(preset: Preset) -> dict[str, str | tuple[str, ...]]:
     """Whole arms by what they are: ``lrn_large`` SGD's best, ``lrn_large_far`` …, ``bn_most_lars``; batches by place.
 
-    ``lrn_sgd`` and ``lrn_lars``: all batches. A role may name an arm that the preset does not have. ``resnet_small`` is
+    ``lrn_sgd`` and ``lrn_lars``: all batches; ``b_large``: 256 (8k). A role may name an arm that the preset does not have. ``resnet_small`` is
     the batch for 1K: that for Table 4's 256 would be 8.
     """
     found: dict[str, str | tuple[str, ...]] = {
@@ -293,4 +293,9 @@ def roles(preset: Preset) -> dict[str, str | tuple[str, ...]]:
         )
     for letter, cell in zip("abc", FIGURE_2 if paper else LOCAL, strict=True):
         found[f"local_{letter}"] = arm(cell, preset)
+    shown = {**PLACES, **{f"local_{x}": b for x, b in zip("abc", (256, 1024, LARGE), strict=True)}}
+    for place, batch in shown.items():
+        here = batch_of(LOCAL["abc".index(place[-1])] if place.startswith("local") else Cell("alexnet", batch), preset)
+        found[f"b_{place}"] = size(batch) if paper else f"{size(here)} ({size(batch)})"
+    found["resnet_256_lars"] = arm(Cell("resnet-50", 256, "lars"), preset)
     return found | {"norms_full": "alexnet-bn-norms" if paper else "alexnet-bn-norms-random"}
