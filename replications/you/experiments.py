@@ -262,8 +262,8 @@ LABELS = {"lrn": "alexnet", "bn": "alexnet-bn", "plain": "plain", "resnet": "res
 def roles(preset: Preset) -> dict[str, str | tuple[str, ...]]:
     """Whole arms by what they are: ``lrn_large`` SGD's best, ``lrn_large_far`` …, ``bn_most_lars``; batches by place.
 
-    ``lrn_sgd`` and ``lrn_lars``: all batches; ``b_large``: 256 (8k). A role may name an arm that the preset does not have. ``resnet_small`` is
-    the batch for 1K: that for Table 4's 256 would be 8.
+    ``lrn_sgd`` and ``lrn_lars``: all batches; ``b_large``: 256 (8k). A role may name an arm that the preset does not
+    have. ``resnet_small`` is the batch for 1K: that for Table 4's 256 would be 8.
     """
     found: dict[str, str | tuple[str, ...]] = {
         place: size(batch_of(Cell("alexnet", batch), preset)) for place, batch in PLACES.items()

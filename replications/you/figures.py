@@ -107,8 +107,8 @@ FIGURES = (
         where="Figure 2",
         title="Local learning rates along training",
         caption="In the paper (batches 256, 1K and 8K): a peak in the first epochs, and the lower the larger the "
-        "batch. Here the batches are those of 512, 4K and 8K. The paper's scale cannot be equation 6's (E5). In brackets the "
-        "paper's batch.",
+        "batch. Here, with the paper's in brackets: those for 512, 4K and 8K. The paper's scale cannot be equation 6's "
+        "(E5).",
         panels=tuple(_local(t) for t in ("conv1.weight", "conv1.bias", "conv5.weight", "conv5.bias")),
         sweep="lars",
         y_label="local rate λ",
