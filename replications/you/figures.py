@@ -120,7 +120,7 @@ FIGURES = (
         where="Figure 3",
         title="Accuracy along training, without LARS and with it",
         caption="In the paper: without LARS the large batch stays below all the way, with it it overtakes the small "
-        "one after two thirds of training.",
+        "one after two thirds of training. In brackets the paper's batch.",
         panels=(
             _epochs("(a) without LARS", "{bn_large}", "B={b_large}"),
             _epochs("(b) with LARS", "{bn_large_lars}", "B={b_large}, LARS"),
