@@ -102,9 +102,10 @@ def status_grid(papers: Iterable[Paper], data: Tables, verdicts: Mapping[str, It
 
 
 def short_name(paper: Paper) -> str:
-    """``Goyal et al. 2017``."""
-    names = paper.authors.split(",")
-    return f"{names[0].strip()}{' et al.' if len(names) > 1 else ''} {paper.year}"
+    """``Goyal et al. 2017``; two authors are both named."""
+    first, *others = (name.strip() for name in paper.authors.split(","))
+    more = f" and {others[0]}" if len(others) == 1 else " et al." if others else ""
+    return f"{first}{more} {paper.year}"
 
 
 def command(key: str, preset: str) -> str:

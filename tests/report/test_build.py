@@ -170,3 +170,11 @@ def test_the_report_imports_no_torch():
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("authors", "name"),
+    [("Goyal, Dollár, He", "Goyal et al. 2017"), ("Smith, Le", "Smith and Le 2017"), ("Robbins", "Robbins 2017")],
+)
+def test_papers_are_named_as_they_are_cited(paper, authors, name):
+    assert short_name(dataclasses.replace(paper, authors=authors)) == name
