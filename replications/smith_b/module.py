@@ -27,7 +27,7 @@ class Module(ClassifierModule):
         """Rate, batch and momentum of update number ``update`` (from 0)."""
         s = self.spec
         # A drop comes with the first update of its epoch, or of its fraction of a run counted in updates.
-        progress = self.pace.epoch(update) / s.epochs if s.epochs else update / s.updates
+        progress = self.pace.epoch(update) / s.epochs if s.epochs else update / (s.updates or 1)
         setting = s.rule.at(progress)
         if s.warmup_epochs and (done := self.pace.epochs(update) / s.warmup_epochs) < 1:
             return setting._replace(lr=s.warmup_lr + (setting.lr - s.warmup_lr) * done)
@@ -46,7 +46,7 @@ class Module(ClassifierModule):
     def summarise(self, rows: Rows) -> dict[str, float]:
         """Medians of test error and training loss over stretches of training."""
         s = self.spec
-        length = s.epochs or s.updates / self.steps_per_epoch
+        length = s.epochs or (s.updates or 0) / self.steps_per_epoch
         found = {}
         for name, (start, end) in WINDOWS.items():
             inside = [r for r in rows if start <= round(r["epoch"] / length, 6) <= end]
@@ -58,7 +58,7 @@ class Module(ClassifierModule):
 class NoiseScale(pl.Callback):
     """``batch``, ``momentum`` and the noise scale of the last update, exact and approximate, in every row."""
 
-    def columns(self, trainer: pl.Trainer, pl_module: Any, row: dict[str, float], last: bool) -> dict[str, float]:
+    def columns(self, trainer: Any, pl_module: Any, row: dict[str, float], last: bool) -> dict[str, float]:
         lr, batch, momentum = pl_module.setting(trainer.global_step - 1)
         n = trainer.datamodule.train_size
         return {

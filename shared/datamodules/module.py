@@ -135,7 +135,7 @@ class RunData(pl.LightningDataModule):
     def train_dataloader(self) -> TrainLoader:
         self.setup()
         rank, world = self._place()
-        trainer = self.trainer
+        trainer: Any = self.trainer
         grows = trainer is not None and len(self.spec.batches) > 1
         batches = self.batches(rank, world, trainer.current_epoch if grows else 0)
         if grows:
