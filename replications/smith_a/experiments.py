@@ -229,7 +229,7 @@ def _tuned(seed: int) -> list[SmithASpec]:
     runs = []
     for b, lr in TUNED.items():
         arm = tuned_arm(b)
-        every = {} if arm in SHOWN else {"eval_every": UPDATES // EVALS}
+        every: dict[str, Any] = {} if arm in SHOWN else {"eval_every": UPDATES // EVALS}
         runs.append(paper_spec(arm, b, seed, eps=lr, **length, **every))
     return runs
 
@@ -288,7 +288,7 @@ def _paper_sweeps() -> tuple[Sweep, ...]:
 # -- smaller presets ---------------------------------------------------------------------------------------------------
 
 FASHION_GRID = (10, 20, 30, 45, 65, 220)
-FASHION_EPS = {eps: FAMILIES["eps"].grids[eps] for eps in (3, 10)}
+FASHION_EPS = {eps: FAMILIES["eps"].grids[eps] for eps in (3.0, 10.0)}
 TINY = ModelSpec(name="mlp", args={"hidden": "16", "init": CHOSEN.init})
 SMOKE_GRID = (10, 30, 100, 1000)
 
