@@ -228,7 +228,7 @@ def _shrunk(spec: YouSpec, cell: Cell, preset: Preset) -> YouSpec:
         batch_size=batch,
         bn_batch=min(batch, LARGE // SHRINK) if net.normalised else None,  # the paper's cap sets in at 8K
         epochs=round(cell.times * EPOCHS[preset]),
-        eval_every=1 if preset == "smoke" or cell in (*LOCAL, *FIGURE_3) else 4,
+        eval_every=1 if preset == "smoke" or cell in (*LOCAL, *FIGURE_3) else 8,
         lr=lr,
         warmup_epochs=spec.warmup_epochs * EPOCHS[preset] / EPOCHS["paper"],
         warmup_lr=min(spec.warmup_lr, lr),
