@@ -55,7 +55,7 @@ PAPER = Paper(
     errata=(
         "Algorithm 1 prints (1−η)^|B_S| for the old running average, where K = |B_L|/|B_S| updates give (1−η)^K, and "
         "weights (1−η)^i·η that favour the first chunk; together they are 0.87, not 1 (E1).",
-        "The released code resets momentum at every epoch, because each epoch's settings make a new optimiser: the "
+        "The released code resets momentum at every epoch, because each epoch's settings build a new optimiser: the "
         "mean gain of momentum 0.9 is 9.8 with SB's 391 updates and 4.8 with LB's 13 (E2). The paper does not mention "
         "it.",
         "The released code mirrors digits at random, and crops them after padding by 2. The paper does not mention it. "

@@ -30,8 +30,6 @@ TUNE_SEED = 101
 TUNE_LRS = (3e-4, 1e-3, 3e-3, 1e-2)
 TUNED = {"sb": 1e-3, "lb": 1e-3}
 """Rates with the lowest hold-out error of the ``f1-tune`` runs, one for each batch; the same grid for both."""
-OURS = ("-updates", "-choices", "-3-steps", "-maximisers")
-"""How arms end that the paper does not have."""
 WARM = (1, 2, 5, 10, 20, 40)
 """Small-batch epochs before the switch to the large batch (Fig 5, thinned)."""
 OWN_SCALE = ("f1-tables", "f1-slices", "f1-path", "f1-conservative", "f1-warm-start", "f1-warm-maximisers",
@@ -239,7 +237,7 @@ def _beyond() -> list[Sweep]:
     pairs = [(tables("f1", "sb", s), tables("f1", "lb", s)) for s in SEEDS]
     open_ = tuple(task("remeasure", f"f1-{arm}-open-choices", spec, measure=OPEN)
                   for pair in pairs[:2] for arm, spec in zip(("sb", "lb"), pair, strict=True))  # fmt: skip
-    maximisers = tuple(task("remeasure", f"f1-lb-from-{k}-maximisers", warm("f1", k, s), measure=MAXIMISERS)
+    maximisers = tuple(task("remeasure", f"f1-maximisers-from-{k}", warm("f1", k, s), measure=MAXIMISERS)
                        for k in WARM if k <= NETS["f1"].path_epochs for s in PATH_SEEDS)  # fmt: skip
     dinh = tuple(task("dinh", "f1-sb-dinh", *pair, measure=FULL_SPACE) for pair in pairs)
     return [
@@ -353,8 +351,8 @@ def roles(preset: Preset) -> dict[str, str | tuple[str, ...]]:
 def counterpart(spec: RunSpec) -> KeskarSpec | None:
     """The paper-preset spec that an arm stands for; None for what the paper does not have."""
     if spec.preset == "paper":
-        ours = ("tune-", "f1-sb-tuned", "f1-lb-tuned", "f1-sb-dinh")
-        return None if spec.arm.startswith(ours) or spec.arm.endswith(OURS) else spec
+        ours = ("tune-", "f1-sb-tuned", "f1-lb-tuned", "f1-sb-dinh", "f1-maximisers-")
+        return None if spec.arm.startswith(ours) or spec.arm.endswith(("-updates", "-choices", "-3-steps")) else spec
     if spec.arm.startswith("fashion-"):
         return tables("f1", spec.arm[8:], spec.seed)
     arm = re.sub(r"(?<=^c1-batch-)\d+", lambda b: str(int(b[0]) * 10), spec.arm)  # the same share of the data

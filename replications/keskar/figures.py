@@ -246,7 +246,7 @@ TABLES = (
          "images (Table 3 has all)", "f1-path", (*STOPS, *PLATEAUS),
          Cell("train loss", LOSS), *BY_MAXIMISER),
     _own("maximisers", "Beyond Figure 5", "Sharpness of LB from SB's iterates at 1e-3, by maximiser",
-         "f1-warm-maximisers", tuple(Row(f"from epoch {k}", f"f1-lb-from-{k}-maximisers") for k in WARM),
+         "f1-warm-maximisers", tuple(Row(f"from epoch {k}", f"f1-maximisers-from-{k}") for k in WARM),
          Cell("train loss", LOSS), *BY_MAXIMISER),
     _own("open", "Beyond Tables 3 and 4", "What the definition leaves open, at the solutions of F1 (ε = 1e-3)",
          "f1-open-choices",
