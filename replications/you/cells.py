@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from replications.you.method import scaled_lr
 from replications.you.spec import YouSpec
-from shared.spec import DataSpec, ModelSpec, OptimizerSpec, Preset
+from shared.spec import DataSpec, ModelSpec, OptimizerSpec, Preset, Scalar
 
 PROTOCOL = 1
 SMALL, MID, LARGE, HUGE, MOST = BATCHES = (512, 4096, 8192, 16384, 32768)
@@ -71,7 +71,13 @@ class Net:
 
 
 def _small(normalise: str, scale: float) -> ModelSpec:
-    args = {"normalise": normalise, "width": 4, "hidden": 128, "stem_stride": 2, "input_scale": scale}
+    args: dict[str, Scalar] = {
+        "normalise": normalise,
+        "width": 4,
+        "hidden": 128,
+        "stem_stride": 2,
+        "input_scale": scale,
+    }
     return ModelSpec(name="alexnet-small", args=args)
 
 

@@ -131,9 +131,9 @@ def _tune(preset: Preset) -> tuple[YouSpec, ...]:
 
 
 def _held_out(spec: YouSpec) -> YouSpec:
-    """Evaluated half-way and at its end, on training images that no run trains on."""
+    """Evaluated once, at its end, on training images that no run trains on."""
     data = spec.data.model_copy(update={"holdout": HELD_OUT[spec.preset]})
-    return spec.but(data=data, eval_every=max(1, spec.epochs // 2))
+    return spec.but(data=data, eval_every=spec.epochs)
 
 
 # -- is it needed? Trials with equal budgets (Nado et al. 2021) --------------------------------------------------------
