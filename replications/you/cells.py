@@ -21,6 +21,7 @@ IMAGES = {"reduced": 4096, "smoke": 1024}
 
 # Chosen on the `tune` runs of the reduced preset by `method.chosen_rates`, on held-out images alone: the rate with the
 # lowest error in each cell (net, batch, optimizer); a tie goes to the smaller rate.
+# Provisional, from a few single runs, until that sweep has been run.
 CHOSEN: dict[str, float] = {
     "alexnet-16": 0.005, "alexnet-128": 0.04, "alexnet-256": 0.04, "alexnet-512": 0.08, "alexnet-1k": 0.08,
     "alexnet-16-lars": 2.0, "alexnet-128-lars": 8.0, "alexnet-256-lars": 16.0, "alexnet-512-lars": 32.0,
