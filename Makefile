@@ -19,11 +19,12 @@ CLI     := $(BIN)/python -m replications
 CHOICE   = --preset $(PRESET) $(if $(SEEDS),--seeds $(SEEDS)) $(foreach s,$(SET),--set '$(s)')
 HOW      = --profile $(PROFILE) $(if $(JOBS),--jobs $(JOBS)) $(if $(ENGINE),--engine '$(ENGINE)') $(ARGS)
 UV      := $(if $(wildcard $(BIN)/uv),$(BIN)/uv,uv)
+ALL      = $$($(CLI) list --papers)
 SMOKE   := RESULTS_DIR=results/runs/smoke
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup data smoke status report bench check test lock clean clean-smoke clean-setup
+.PHONY: help setup data replicate smoke status report bench check test lock clean clean-smoke clean-setup
 
 help: ## this list
 	@echo 'make TARGET [PRESET=reduced|paper|smoke] [SEEDS=n] [PROFILE=local|slurm] [JOBS=n] [SET="field=value …"] [ARGS="…"]'
@@ -52,13 +53,14 @@ data: $(STAMP) ## fetch and verify the data sets of PRESET, and say where they a
 replicate-%: $(STAMP) ## train what is missing of a paper, then tables, figures, verdicts and report
 	@$(CLI) run $* $(CHOICE) $(HOW)
 
-smoke-%: $(STAMP) ## the same in seconds, on digits, into results/runs/smoke
+replicate: $(STAMP) ## the same for all papers, in one queue
+	@$(CLI) run $(ALL) $(CHOICE) $(HOW)
+
+smoke-%: $(STAMP) ## a paper in seconds, on digits, into results/runs/smoke
 	@$(SMOKE) $(CLI) run $* --preset smoke $(HOW)
 
 smoke: $(STAMP) ## every paper's smoke preset with its report; the committed results stay untouched
-	@$(CLI) list --papers | while read -r paper; do \
-	    $(SMOKE) $(CLI) run $$paper --preset smoke --no-report $(HOW) || exit 1; done
-	@$(SMOKE) $(CLI) report
+	@$(SMOKE) $(CLI) run $(ALL) --preset smoke $(HOW)
 
 status: $(STAMP) ## runs done, running, failed and to do
 	@$(CLI) status --preset $(PRESET)

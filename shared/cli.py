@@ -25,7 +25,7 @@ WIDE = 160
 out = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else WIDE)
 err = Console(stderr=True, soft_wrap=True, highlight=False, width=None if sys.stderr.isatty() else WIDE)
 
-PaperKey = Annotated[str, typer.Argument(help="which paper (see: list)")]
+PaperKeys = Annotated[list[str], typer.Argument(metavar="PAPER...", help="which papers (see: list)")]
 PresetName = Annotated[str, typer.Option(help="paper (faithful), reduced (two CPU cores) or smoke (plumbing)")]
 Seeds = Annotated[int | None, typer.Option(min=1, help="only the first so many seeds of every arm")]
 SweepName = Annotated[str | None, typer.Option(help="only this sweep")]
@@ -106,7 +106,7 @@ def make_app(suite: Suite) -> typer.Typer:
 
     @app.command()
     def plan(
-        paper: PaperKey, preset: PresetName = "reduced", seeds: Seeds = None, sweep: SweepName = None,
+        papers: PaperKeys, preset: PresetName = "reduced", seeds: Seeds = None, sweep: SweepName = None,
         arm: Arms = None, set_: Sets = None, profile: Profile = "local", jobs: Jobs = None, devices: Devices = 1,
         nodes: Nodes = 1, micro_batch: Micro = None, workers: Workers = 0, threads: Threads = 1,
         accelerator: Accelerator = None, per_gpu: PerGpu = 1, images_per_s: Speed = None,
@@ -118,7 +118,7 @@ def make_app(suite: Suite) -> typer.Typer:
         chosen = {"seeds": seeds, "sweep": sweep, "arms": arm, "assignments": set_}
         execution = drive.execution(preset, profile, devices, nodes, micro_batch, workers, threads, accelerator)
         made = drive.make_plan(
-            suite, paper, preset, profile, execution, chosen, jobs=jobs, per_gpu=per_gpu,
+            suite, papers, preset, profile, execution, chosen, jobs=jobs, per_gpu=per_gpu,
             images_per_s=images_per_s, pack_minutes=pack_minutes, tell=err.print,
         )  # fmt: skip
         if as_json:
@@ -129,7 +129,7 @@ def make_app(suite: Suite) -> typer.Typer:
 
     @app.command()
     def run(
-        paper: PaperKey, preset: PresetName = "reduced", seeds: Seeds = None, sweep: SweepName = None,
+        papers: PaperKeys, preset: PresetName = "reduced", seeds: Seeds = None, sweep: SweepName = None,
         arm: Arms = None, set_: Sets = None, profile: Profile = "local", jobs: Jobs = None, devices: Devices = 1,
         nodes: Nodes = 1, micro_batch: Micro = None, workers: Workers = 0, threads: Threads = 1,
         accelerator: Accelerator = None, per_gpu: PerGpu = 1, images_per_s: Speed = None,
@@ -141,13 +141,13 @@ def make_app(suite: Suite) -> typer.Typer:
         chosen = {"seeds": seeds, "sweep": sweep, "arms": arm, "assignments": set_}
         execution = drive.execution(preset, profile, devices, nodes, micro_batch, workers, threads, accelerator)
         made = drive.make_plan(
-            suite, paper, preset, profile, execution, chosen, jobs=jobs, per_gpu=per_gpu,
+            suite, papers, preset, profile, execution, chosen, jobs=jobs, per_gpu=per_gpu,
             images_per_s=images_per_s, pack_minutes=pack_minutes, tell=out.print, must_train=not dry_run,
         )  # fmt: skip
         drive.say_plan(made, out)
         failed = 0 if dry_run else drive.train(suite, made, profile, per_gpu, engine, out)
         if not (dry_run or no_report):
-            build_report(suite, [paper])
+            build_report(suite, papers)
         raise typer.Exit(1 if failed else 0)
 
     @app.command(hidden=True)

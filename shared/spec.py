@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import cached_property
 from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -159,7 +160,7 @@ class RunSpec(Frozen):
         """Work besides training and evaluation, in samples of training; for forecasts alone."""
         return 0.0
 
-    @property
+    @cached_property  # asked for thousands of times by a report; make copies with ``but``, which starts afresh
     def run_id(self) -> str:
         """``<arm>-s<seed>-<hash>``: W&B id, folder name and the key of skip and resume."""
         return f"{self.arm}-s{self.seed}-{hashlib.sha256(canonical(self).encode()).hexdigest()[:10]}"

@@ -140,8 +140,8 @@ def smoke(spec: GoyalSpec) -> GoyalSpec:
     return _shrunk(
         spec,
         "smoke",
-        model=ModelSpec(name="resnet-small", args={**spec.model.args, "stem_stride": 1, "width": 4}),
-        data=DataSpec(name="digits", train_size=1280),
+        model=ModelSpec(name="resnet-small", args={**spec.model.args, "width": 4}),
+        data=DataSpec(name="digits", train_size=640),
         epochs=3,
         warmup_epochs=1.0,
         milestones=(2,),

@@ -101,8 +101,8 @@ SETUPS: dict[Preset, Setup] = {
                      DataSpec(name="cifar10-any", train_size=12500, augment="crop-flip"), 12500, 32, 1280, 5.0, 0.98,
                      20, (6, 12, 16), SEEDS, FEW),
     # Ghost batches of 16 of 640 digits: 16 → 48 → 144 → 432.
-    "smoke": Setup(_wrn(depth=10, k=1, width=4), DataSpec(name="digits", train_size=640), 640, 16, 160, 3.0, 29 / 30,
-                   10, (3, 6, 8), SEEDS[:2], SEEDS[:2]),
+    "smoke": Setup(_wrn(depth=10, k=1, width=4, stem_stride=2), DataSpec(name="digits", train_size=640), 640, 16, 160,
+                   3.0, 29 / 30, 5, (2, 3, 4), SEEDS[:2], SEEDS[:1]),
 }  # fmt: skip
 OPTIMIZERS = {
     "": OptimizerSpec(momentum=0.9),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ from shared.stats.chance import at_chance
 TITLE = "Large-batch replications: report"
 ROLES = ("base", "large", "twice")
 """The roles of single batches that a reader must be able to translate."""
+DRAW_AT_ONCE = 4
 Tables = Mapping[str, tuple[pd.DataFrame, pd.DataFrame]]
 """``{paper key: (rows, history)}``; a paper that is absent has no runs."""
 
@@ -71,6 +75,7 @@ def build_report(
              "apart": q.apart} for q in asked
         ],
     )  # fmt: skip
+    drawn = writer.figures()
     markdown = out_dir / "report.md"
     markdown.write_text(_tidy(text), encoding="utf-8")
     shown = ", ".join(scales) or "none"
@@ -78,7 +83,7 @@ def build_report(
     live = {p.name: (interactive.as_json(p), " · ".join(filter(None, (p.footer, p.remark)))) for p in writer.plots}
     page = render.to_html(_tidy(text), out_dir, TITLE, shown, live)
     pdf = render.to_pdf(_tidy(text), out_dir, TITLE, shown)
-    return Report(markdown, page, pdf, tuple(writer.figures), tuple(writer.tables), tuple(writer.plots))
+    return Report(markdown, page, pdf, tuple(drawn), tuple(writer.tables), tuple(writer.plots))
 
 
 def sources(paper: Paper, data: Tables) -> list[Source]:
@@ -127,7 +132,6 @@ class _Writer:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self.figures: list[Path] = []
         self.tables: list[Path] = []
         self.plots: list[Plot] = []
         folder.mkdir(parents=True, exist_ok=True)
@@ -184,13 +188,18 @@ class _Writer:
             "command": again(source, source.rows["arm"]),
         }  # fmt: skip
 
+    def figures(self) -> list[Path]:
+        """Draw what was plotted, over the cores: drawing is most of a report's time."""
+        with ProcessPoolExecutor(min(DRAW_AT_ONCE, os.cpu_count() or 1)) as pool:
+            drawn = pool.map(figures.write, self.plots, repeat(self.folder / "figures"))
+            return [path for paths in drawn for path in paths]
+
     def _figure(self, declared: Any, source: Source) -> str:
         drawn = plot(declared, source)
         head = f"**{declared.where}: {declared.title}** ({source.preset} scale)"
         if drawn.empty:
             lost = ", ".join(drawn.gaps)
             return f"{head}: no finished runs of {lost}. Run `{again(source, arms_of(declared, source))}`."
-        self.figures += figures.write(drawn, self.folder / "figures")
         self.plots.append(drawn)
         gaps = f" Not run: {', '.join(drawn.gaps)}." if drawn.gaps else ""
         return f"![{head}. {declared.caption}{gaps}](figures/{drawn.name}.svg)"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -60,7 +60,7 @@ def execution(
 
 def make_plan(
     suite: Suite,
-    key: str,
+    keys: Sequence[str],
     preset: str,
     profile: str,
     run_as: Execution,
@@ -73,13 +73,13 @@ def make_plan(
     tell: Callable[..., Any],
     must_train: bool = False,
 ) -> Plan:
-    """Choose the runs, forecast them and pack them.
+    """Choose the runs of the papers, forecast them and pack them.
 
     What is missing of the data is told at once, and raises DataError when ``must_train`` and none of it is there.
     On SLURM nothing is looked for or measured: the login node says nothing about the others.
     """
-    paper, results = suite.paper(key), results_dir()
-    tasks = choose(paper, preset, results, **chosen)
+    results = results_dir()
+    tasks = [t for p in map(suite.paper, keys) for t in choose(p, preset, results, **chosen)]
     rates = Rates(results, images_per_s, run_as.accelerator)
     todo = [t.spec for t in tasks if not t.done]
     run_as = _fitting(todo, run_as)
@@ -94,11 +94,11 @@ def make_plan(
         measurable = preset != "smoke" and run_as.world_size == 1 and run_as.accelerator == "cpu"
         if measurable and any(rates.get(s) is None for s in at_hand):
             _single_threaded(run_as.threads)
-            rates.calibrate(at_hand, run_as, lambda s, e: suite.training().calibrate(s, e, paper), tell)
+            rates.calibrate(at_hand, run_as, lambda s, e: suite.training().calibrate(s, e, suite.paper(s.paper)), tell)
     tasks = forecast(tasks, rates, run_as)
     if jobs is None:
         jobs = SLURM_JOBS if profile == "slurm" else _slots(run_as, per_gpu)
-    plan = Plan(paper, preset, results, run_as, jobs, tasks)
+    plan = Plan(preset, results, run_as, jobs, tasks)
     limit = 60 * (pack_minutes or PACK_MINUTES[profile])
     blind = profile == "slurm" and any(t.seconds is None for t in plan.todo)
     # on SLURM as many jobs as the limit asks for, not as many as may be queued

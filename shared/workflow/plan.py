@@ -36,13 +36,17 @@ class Pack:
 
 @dataclass
 class Plan:
-    paper: Paper
     preset: str
     results: Path
     execution: Execution
     jobs: int
     tasks: list[Task]
     packs: list[Pack] = field(default_factory=list)
+
+    @property
+    def papers(self) -> list[str]:
+        """Keys, in the order in which they were asked for."""
+        return list(dict.fromkeys(t.spec.paper for t in self.tasks))
 
     @property
     def todo(self) -> list[Task]:
@@ -55,16 +59,18 @@ class Plan:
 
     def summary(self) -> dict[str, Any]:
         """What ``plan --json`` prints."""
-        sweeps: dict[str, dict[str, Any]] = {}
+        sweeps: dict[tuple[str, str], dict[str, Any]] = {}
         for task in self.tasks:
-            row = sweeps.setdefault(task.sweep, {"sweep": task.sweep, "runs": 0, "done": 0, "core_seconds": 0.0})
+            key = task.spec.paper, task.sweep
+            start = {"paper": key[0], "sweep": key[1], "runs": 0, "done": 0, "core_seconds": 0.0}
+            row = sweeps.setdefault(key, start)
             row["runs"] += 1
             row["done"] += task.done
             if not task.done:
                 known = row["core_seconds"] is not None and task.seconds is not None
                 row["core_seconds"] = row["core_seconds"] + task.seconds if known else None
         return {
-            "paper": self.paper.key,
+            "papers": self.papers,
             "preset": self.preset,
             "runs": len(self.tasks),
             "done": len(self.tasks) - len(self.todo),
@@ -171,7 +177,7 @@ def write(plan: Plan, suite: Suite, *, cluster: bool, per_gpu: int) -> Path:
         for p in plan.packs
     ]
     content = {
-        "paper": plan.paper.key,
+        "papers": plan.papers,
         "preset": plan.preset,
         "module": suite.module,
         "results": str(plan.results),

@@ -21,13 +21,16 @@ LINE_EVERY_S = 60.0
 
 def plan_table(plan: Plan) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("sweep")
+    several = len(plan.papers) > 1
+    for title in ("paper", "sweep")[not several :]:
+        table.add_column(title)
     for title in ("runs", "done", "to do", "one core" if plan.execution.accelerator != "gpu" else "one GPU"):
         table.add_column(title, justify="right")
     for row in plan.summary()["sweeps"]:
         left = row["runs"] - row["done"]
         cost = clock(row["core_seconds"]) if left else ""
-        table.add_row(row["sweep"], str(row["runs"]), str(row["done"]), str(left), cost)
+        name = (row["paper"], row["sweep"]) if several else (row["sweep"],)
+        table.add_row(*name, str(row["runs"]), str(row["done"]), str(left), cost)
     return table
 
 

@@ -16,7 +16,8 @@ from shared.spec import Execution
 
 def grown(name: str = "increase", **changes) -> experiments.SmithBSpec:
     """Digits: batches 16 → 48 → 144 → 432 of 640, after 3, 6 and 8 of 10 epochs of 40, 13, 4 and 1 updates."""
-    return experiments.arm("smoke", name, 3).but(**changes)
+    long = {"epochs": 10, "drops": (0.3, 0.6, 0.8)}
+    return experiments.arm("smoke", name, 3).but(**{**long, **changes})
 
 
 def fit(made, execution: Execution, out: Path) -> dict[str, torch.Tensor]:

@@ -31,7 +31,7 @@ def planned(tmp_path):
 
     def make(execution=None):
         tasks = choose(PAPER, "reduced", tmp_path)
-        plan = Plan(PAPER, "reduced", tmp_path, execution or Execution(accelerator="cpu"), 1, tasks)
+        plan = Plan("reduced", tmp_path, execution or Execution(accelerator="cpu"), 1, tasks)
         plan.packs = [Pack(0, tasks, 1.0)]
         path = write(plan, SUITE, cluster=False, per_gpu=1)
         return path, {(t.spec.arm, t.spec.seed): run_dir(tmp_path, t.spec) for t in tasks}

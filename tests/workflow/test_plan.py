@@ -15,7 +15,7 @@ from shared.workflow.suite import Suite
 
 
 def task(seed: int, seconds: float | None, done: bool = False) -> Task:
-    return Task(spec("a", seed, "reduced"), "grid", done, seconds)
+    return Task(spec("toy", "a", seed, "reduced"), "grid", done, seconds)
 
 
 costs = st.lists(st.floats(0.1, 5000), min_size=1, max_size=60)
@@ -91,14 +91,14 @@ def test_done_runs_are_left_out_of_the_packs_and_counted(tmp_path):
     home = tmp_path / "runs" / "toy" / "reduced" / first.run_id
     home.mkdir(parents=True)
     (home / "done.json").write_text("{}")
-    plan = Plan(PAPER, "reduced", tmp_path, Execution(), 2, choose(PAPER, "reduced", tmp_path))
+    plan = Plan("reduced", tmp_path, Execution(), 2, choose(PAPER, "reduced", tmp_path))
     assert first.run_id not in {t.spec.run_id for t in plan.todo}
     assert (plan.summary()["runs"], plan.summary()["done"]) == (6, 1)
 
 
 def test_plan_files_of_two_invocations_never_meet(tmp_path, monkeypatch):
     tasks = choose(PAPER, "reduced", tmp_path)
-    plan = Plan(PAPER, "reduced", tmp_path, Execution(), 2, tasks, pack(tasks, 2, 360))
+    plan = Plan("reduced", tmp_path, Execution(), 2, tasks, pack(tasks, 2, 360))
     monkeypatch.setattr(os, "getpid", iter((1, 2)).__next__)
     one, two = (planning.write(plan, Suite(PAPERS, "toy"), cluster=False, per_gpu=1) for _ in range(2))
     assert one.parent != two.parent

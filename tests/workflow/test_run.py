@@ -47,6 +47,16 @@ def test_two_at_once_train_no_run_twice(tmp_path):
     assert {(k["accelerator"], k["micro_batch"], k["threads"]) for k in kept} == {("cpu", 16, 1)}
 
 
+def test_several_papers_share_one_queue(tmp_path):
+    code, said = call(tmp_path, "run", "toy", "twin", *RUN[2:], "--jobs", "2", "--seeds", "1")
+    assert (code, "6 runs to do in 2 packs" in said, "6/6 runs, 100 %" in said) == (0, True, True)
+    done = [home.parent for home in (tmp_path / "runs").glob("*/reduced/*/done.json")]
+    assert sorted(home.parent.parent.name for home in done) == ["toy"] * 3 + ["twin"] * 3
+    code, told = call(tmp_path, "plan", "toy", "twin", "--json", "--seeds", "1")
+    rows = [(row["paper"], row["sweep"], row["done"]) for row in json.loads(told)["sweeps"]]
+    assert rows == [(p, s, n) for p in ("toy", "twin") for s, n in (("grid", 2), ("extra", 1))]
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_stops_the_jobs_first_and_says_how_to_go_on(tmp_path, how):
     running = start(tmp_path, *RUN, "--jobs", "2", TOY_SLEEP="60")

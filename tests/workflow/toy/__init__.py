@@ -1,7 +1,9 @@
-"""A paper of three arms whose trainings only count: what the engine's tests run through the real command line."""
+"""Two papers of three arms whose trainings only count: what the engine's tests run through the real command line."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from shared.paper import Paper, Sweep
@@ -10,9 +12,9 @@ from shared.spec import DataSpec, ModelSpec, Preset, RunSpec
 PROTOCOL = 1
 
 
-def spec(arm: str, seed: int, preset: Preset, batch: int = 32) -> RunSpec:
+def spec(paper: str, arm: str, seed: int, preset: Preset, batch: int = 32) -> RunSpec:
     return RunSpec(
-        paper="toy",
+        paper=paper,
         arm=arm,
         preset=preset,
         seed=seed,
@@ -25,8 +27,9 @@ def spec(arm: str, seed: int, preset: Preset, batch: int = 32) -> RunSpec:
     )
 
 
-def sweeps(preset: Preset) -> tuple[Sweep, ...]:
-    plain, twice, odd = ([spec(a, s, preset, b) for s in (1, 2)] for a, b in (("a", 32), ("a-twice", 64), ("b", 128)))
+def sweeps(preset: Preset, paper: str = "toy") -> tuple[Sweep, ...]:
+    arms = (("a", 32), ("a-twice", 64), ("b", 128))
+    plain, twice, odd = ([spec(paper, a, s, preset, b) for s in (1, 2)] for a, b in arms)
     return (
         Sweep("grid", "both a arms", (*plain, *twice)),
         Sweep("extra", "shares an arm with grid", (*plain, *odd)),
@@ -46,4 +49,5 @@ PAPER = Paper(
     counterpart=lambda s: None,
     folder=Path(__file__).parent,
 )
-PAPERS = {"toy": PAPER}
+TWIN = replace(PAPER, key="twin", title="Twin", sweeps=partial(sweeps, paper="twin"))
+PAPERS = {"toy": PAPER, "twin": TWIN}
