@@ -19,7 +19,7 @@ CLI     := $(BIN)/python -m replications
 CHOICE   = --preset $(PRESET) $(if $(SEEDS),--seeds $(SEEDS)) $(foreach s,$(SET),--set '$(s)')
 HOW      = --profile $(PROFILE) $(if $(JOBS),--jobs $(JOBS)) $(if $(ENGINE),--engine '$(ENGINE)') $(ARGS)
 UV      := $(if $(wildcard $(BIN)/uv),$(BIN)/uv,uv)
-ALL      = $$($(CLI) list --papers)
+ALL      = $(shell $(CLI) list --papers)
 SMOKE   := RESULTS_DIR=results/runs/smoke
 
 .DEFAULT_GOAL := help

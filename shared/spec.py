@@ -66,6 +66,11 @@ class DataSpec(Frozen):
 
     late = frozenset({"pixels", "subset", "draw"})
 
+    @property
+    def streamed(self) -> bool:
+        """Images of 224 pixels, read from their files as they are needed; all else is held in memory."""
+        return self.name == "imagenet" or self.augment.startswith("imagenet")
+
 
 class OptimizerSpec(Frozen):
     name: str = "sgd"

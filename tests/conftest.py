@@ -34,3 +34,19 @@ def _no_settings_of_the_user(monkeypatch):
     """What a developer has exported must not change what the tests see."""
     for name in ("RESULTS_DIR", "WANDB_DIR", "WANDB_PROJECT", "WANDB_RUN_ID", "REPLICATIONS_TRACEBACK"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def reprinted(monkeypatch):
+    """The reference tables as they would be with another number printed, at every place of that arm and metric."""
+    from shared import printed
+
+    read = printed.read
+
+    def change(arm: str, metric: str, mean: str) -> None:
+        def changed(file):
+            return tuple({**r, "mean": mean} if (r["arm"], r["metric"]) == (arm, metric) else r for r in read(file))
+
+        monkeypatch.setattr(printed, "read", changed)
+
+    return change

@@ -248,13 +248,6 @@ def test_a_claim_on_recomputed_statistics_has_runs_that_recompute_them(paper: Pa
 
 
 @papers
-def test_exact_claims_name_checks_that_hold(paper: Paper):
-    for claim in paper.claims():
-        for name in (t["check"] for t in claim.get("test", []) if "check" in t):
-            assert [case for case, holds in getattr(paper.dotted("checks"), name)() if not holds] == [], claim["id"]
-
-
-@papers
 @presets
 def test_templates_expand_over_roles(paper: Paper, preset):
     for role, value in paper.roles(preset).items():

@@ -5,15 +5,14 @@ Every function takes nothing and returns ``[(case, holds)]``. What is printed or
 
 from __future__ import annotations
 
-import csv
 import itertools
 import math
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from replications.hoffer import method
+from shared.printed import Printed
 from shared.stats.rules import fits_better
 
 Cases = list[tuple[str, bool]]
@@ -25,18 +24,8 @@ RELEASED_BASE = 256
 ERROR = "val/error"
 
 
-@cache
-def _rows(name: str) -> tuple[dict[str, str], ...]:
-    with (Path(__file__).parent / "reference" / f"{name}.csv").open(newline="") as file:
-        return tuple(csv.DictReader(file))
-
-
-def printed(name: str, arm: str, metric: str = ERROR, **at: float) -> float:
-    """One entry of a table or figure; LookupError names what lacks."""
-    for row in _rows(name):
-        if row["arm"] == arm and row["metric"] == metric and all(float(row[k]) == v for k, v in at.items()):
-            return float(row["mean"])
-    raise LookupError(f"reference/{name}.csv has no {metric} of {arm} {at or ''}")
+PAGES = Printed(Path(__file__).parent, ERROR)
+printed = PAGES.mean
 
 
 def covariance() -> Cases:
@@ -192,7 +181,7 @@ def single_runs() -> Cases:
     step = {net: printed("table1", f"{net}-lr") - printed("table1", f"{net}-gbn") for net in NETS}
     alexnet = [printed("table2", f"alexnet-{kind}") for kind in ("ra", "ra-8k")]
     return [
-        ("no entry has a standard deviation", not any(r["sd"] for t in ("table1", "table2") for r in _rows(t))),
+        ("no entry has a standard deviation", not any(r["sd"] for t in ("table1", "table2") for r in PAGES.rows(t))),
         ("+GBN adds 0.05 to F1 and 0.12 to C3", f"{step['f1']:.2f} {step['c3']:.2f}" == "0.05 0.12"),
         ("… and 2.90 to VGG", f"{step['vgg']:.2f}" == "2.90"),
         ("Table 2: RA at 4096 and at 8192 agree in every digit", alexnet[0] == alexnet[1]),
@@ -239,7 +228,7 @@ def axis_of_figure_2() -> Cases:
     at_epoch = [printed("fig2", _baseline(b), "distance", epoch=80) for b in (64, 128, 256, 512, 1024, 2048)]
     at_update = [method.interpolated(*_curve(b), 1953) for b in (64, 128, 256, 512, 1024, 2048)]
     known = [d for d in at_update if d is not None]
-    late = [r for r in _rows("fig2") if r["arm"].startswith("r44-gbn")]
+    late = [r for r in PAGES.rows("fig2") if r["arm"].startswith("r44-gbn")]
     adapted = [float(r["mean"]) for r in late if r["global_step"] in ("1900", "1953")]
     return [
         ("after 80 epochs the largest distance is 3.2 times the smallest", f"{_ratio(at_epoch):.1f}" == "3.2"),
@@ -265,7 +254,7 @@ def _baseline(batch: int) -> str:
 
 def _curve(batch: int) -> tuple[np.ndarray, np.ndarray]:
     """Updates and distances of Figure 2a."""
-    rows = [r for r in _rows("fig2") if r["arm"] == _baseline(batch)]
+    rows = [r for r in PAGES.rows("fig2") if r["arm"] == _baseline(batch)]
     return tuple(np.array([float(r[k]) for r in rows]) for k in ("global_step", "mean"))  # type: ignore[return-value]
 
 

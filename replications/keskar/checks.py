@@ -5,15 +5,14 @@ Every function takes nothing and returns ``[(case, holds)]``. What is printed or
 
 from __future__ import annotations
 
-import csv
 import itertools
 import math
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from replications.keskar import method
+from shared.printed import Printed
 
 Cases = list[tuple[str, bool]]
 Row = dict[str, str]
@@ -30,18 +29,8 @@ FAR = 2.0
 five trials 1.79 or 2."""
 
 
-@cache
-def _rows(name: str) -> tuple[Row, ...]:
-    with (Path(__file__).parent / "reference" / f"{name}.csv").open(newline="") as file:
-        return tuple(csv.DictReader(file))
-
-
-def printed(name: str, arm: str, metric: str, **at: float) -> tuple[float, float]:
-    """``(mean, sd)`` of one entry of a table or figure (sd 0 where none is printed); LookupError names what lacks."""
-    for row in _rows(name):
-        if row["arm"] == arm and row["metric"] == metric and all(float(row[k]) == v for k, v in at.items()):
-            return float(row["mean"]), float(row["sd"] or 0)
-    raise LookupError(f"reference/{name}.csv has no {metric} of {arm} {at or ''}")
+PAGES = Printed(Path(__file__).parent)
+printed = PAGES.mean_sd
 
 
 def large_batches() -> Cases:
@@ -154,7 +143,7 @@ def paths_against_table() -> Cases:
     cases: Cases = []
     for net, side, agrees in (("f2", "lb", False), ("c1", "sb", False), ("c1", "lb", True)):
         mean, sd = printed("table3", f"{net}-{side}", f"{FULL}@0.001")
-        path = [r for r in _rows("fig6") if r["arm"] == f"{net}-{side}-path" and r["metric"] == f"{FULL}@0.001"]
+        path = [r for r in PAGES.rows("fig6") if r["arm"] == f"{net}-{side}-path" and r["metric"] == f"{FULL}@0.001"]
         last = [float(r["mean"]) for r in sorted(path, key=lambda r: float(r["train_loss"]))[:5]]
         inside = any(abs(value - mean) <= FAR * sd + 0.04 * value for value in last)
         text = f"{net.upper()} {side.upper()}: ends at {min(last):.3g}-{max(last):.3g}, Table 3 has {mean:g} ± {sd:g}"
@@ -204,7 +193,7 @@ def warm_start_axis() -> Cases:
         after, _ = printed("fig2", f"{net}-sb-path", ACCURACY, epoch=1)
         cases.append((f"{net.upper()} at 0: {start:g} %, far above chance", start > 4 * chance))
         cases.append((f"… within half a point of Figure 2 after one epoch, {after:g} %", abs(start - after) < 0.5))
-    wide, other = ([float(r["mean"]) for r in _rows("fig5") if r["arm"].startswith("c1-lb") and r["metric"] == m]
+    wide, other = ([float(r["mean"]) for r in PAGES.rows("fig5") if r["arm"].startswith("c1-lb") and r["metric"] == m]
                    for m in (f"{FULL}@0.001", f"{FULL}@0.0005"))  # fmt: skip
     below = all(b < a for a, b in zip(wide, other, strict=True))
     return [*cases, ("C1: the curve labelled 5E-3 is lower than 1E-3 throughout, as no larger box can be", below)]

@@ -90,7 +90,9 @@ def momentum() -> Cases:
         )
         steps = 0.01 * np.cumsum(np.cumsum(m ** np.arange(5000.0)))  # of a gradient that is 1 throughout
         last = float(steps[-1] - steps[-2])
-        cases.append(("… and summing moves ε/(1 − m) a step along a constant slope", _close(last, 0.01 / (1 - m))))
+        cases.append(
+            (f"m = {m:g}: summing moves ε/(1 − m) a step along a constant slope", _close(last, 0.01 / (1 - m)))
+        )
     return [*cases, ("at one ε the two differ", not np.allclose(_path(0.02, 0.9, 1.0), _path(0.02, 0.9, 0.1)))]
 
 
@@ -112,7 +114,7 @@ def exact_law() -> Cases:
         cases.append((f"ε = {ratio}: {linear} by the linear law", method.predicted_linear(80, ratio) == linear))
         cases.append((f"ε = {ratio}: {exact} by the exact one", round(found) == exact))
         g = [method.noise_scale(e, 1000, b) for e, b in ((1.0, 80.0), (ratio, found))]
-        cases.append(("… at the same noise scale", _close(*g)))
+        cases.append((f"ε = {ratio}: at the same noise scale", _close(*g)))
     return [*cases, ("it never exceeds N", method.predicted_exact(80, 1e6, 1000) < 1000)]
 
 

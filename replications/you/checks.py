@@ -5,15 +5,14 @@ Every function takes nothing and returns ``[(case, holds)]``. What is printed or
 
 from __future__ import annotations
 
-import csv
 import math
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from replications.you import method
 from replications.you.method import lars_step, local_rate
+from shared.printed import Printed
 
 Cases = list[tuple[str, bool]]
 Row = dict[str, str]
@@ -37,18 +36,8 @@ TORCHLARS = {"16k": 25.0, "32k": 29.0}
 """Rates at η = 0.001 of the public torchlars benchmark, which gets 73.36 % and 72.26 % there."""
 
 
-@cache
-def _rows(name: str) -> tuple[Row, ...]:
-    with (Path(__file__).parent / "reference" / f"{name}.csv").open(newline="") as file:
-        return tuple(csv.DictReader(file))
-
-
-def printed(name: str, arm: str, metric: str = ACCURACY, **at: float) -> float:
-    """One entry of a table or figure; LookupError names what lacks."""
-    for row in _rows(name):
-        if row["arm"] == arm and row["metric"] == metric and all(float(row[k]) == v for k, v in at.items()):
-            return float(row["mean"])
-    raise LookupError(f"reference/{name}.csv has no {metric} of {arm} {at or ''}")
+PAGES = Printed(Path(__file__).parent, ACCURACY)
+printed = PAGES.mean
 
 
 # LARS
@@ -196,8 +185,8 @@ def linear_scaling() -> Cases:
         text = f"{net}, {batch}: best at {rate:g}, {times:g} times 0.02, where the rule says {rule:g}"
         cases.append((text, _same(rate, times * best[net, 512][0]) and _same(rule, {4096: 0.16, 8192: 0.32}[batch])))
     lost = {(net, b): round(best[net, 512][1] - accuracy, 1) for (net, b), (_, accuracy) in best.items()}
-    diverged = {r["arm"] for r in _rows("table1") if float(r["mean"]) <= 0.1}
-    wide = [float(r["mean"]) for r in _rows("table1") if r["arm"].startswith("alexnet-bn-8k")]
+    diverged = {r["arm"] for r in PAGES.rows("table1") if float(r["mean"]) <= 0.1}
+    wide = [float(r["mean"]) for r in PAGES.rows("table1") if r["arm"].startswith("alexnet-bn-8k")]
     return [
         *cases,
         (
@@ -213,7 +202,7 @@ def linear_scaling() -> Cases:
 
 def growth_of_rates() -> Cases:
     """Table 3: LARS' best rate for AlexNet-BN grows more slowly than the batch."""
-    rate = {int(r["batch_size"]): float(r["lr"]) for r in _rows("table3") if r["arm"].startswith("alexnet-bn")}
+    rate = {int(r["batch_size"]): float(r["lr"]) for r in PAGES.rows("table3") if r["arm"].startswith("alexnet-bn")}
     power = {b: method.growth_exponent((rate[512], rate[b]), (512, b)) for b in rate if b > 512}
     return [
         ("64 times the batch, 11 times the rate", rate[32_768] / rate[512] == 11),
@@ -228,7 +217,7 @@ def misprints() -> Cases:
     """Numbers of the paper that contradict each other (E6, E8, E10, E11)."""
     lars = {b: printed("table3", f"alexnet-bn-{b}-lars") for b in ("512", "4k", "32k")}
     v3 = {b: _lr("table4", f"resnet-50-{b}-lars-v3") for b in TORCHLARS}
-    eight = [float(r["mean"]) for r in _rows("table1") if r["arm"].startswith("alexnet-bn-8k")]
+    eight = [float(r["mean"]) for r in PAGES.rows("table1") if r["arm"].startswith("alexnet-bn-8k")]
     plain = printed("fig3", "alexnet-bn-8k-lr-0.3", PLOTTED, epoch=100)
     base = printed("fig3", "alexnet-bn-512-lr-0.02", PLOTTED, epoch=100)
     at_22, at_17 = (printed("fig4", f"alexnet-bn-32k-lars{x}", PLOTTED) for x in ("", "-lr-17"))
@@ -248,13 +237,14 @@ def misprints() -> Cases:
 def plateau_and_cap() -> Cases:
     """Figures 2 and 4: a plateau of γ and its edge; local rates that equation 6 cannot give."""
     wide = {
-        b: {float(r["lr"]): float(r["mean"]) for r in _rows("fig4") if f"-{b}-" in r["arm"]} for b in ("16k", "32k")
+        b: {float(r["lr"]): float(r["mean"]) for r in PAGES.rows("fig4") if f"-{b}-" in r["arm"]}
+        for b in ("16k", "32k")
     }
     flat = {b: [value for lr, value in points.items() if 17 <= lr <= 23] for b, points in wide.items()}
-    conv1 = [float(r["mean"]) for r in _rows("fig2") if r["metric"] == "local_rate/conv1.weight"]
+    conv1 = [float(r["mean"]) for r in PAGES.rows("fig2") if r["metric"] == "local_rate/conv1.weight"]
     late = {
         r["arm"]: float(r["mean"])
-        for r in _rows("fig2")
+        for r in PAGES.rows("fig2")
         if r["epoch"] == "100" and r["metric"].endswith("conv5.weight")
     }
     return [
@@ -279,7 +269,7 @@ def _table2(metric: str, tensor: str) -> float:
 
 def _consistent(tensor: str) -> bool:
     """Whether the printed ratio is that of the printed norms, each to a unit of its last digit: some are cut off."""
-    units = {r["metric"]: (float(r["mean"]), 2 * float(r["reading_error"])) for r in _rows("table2")}
+    units = {r["metric"]: (float(r["mean"]), 2 * float(r["reading_error"])) for r in PAGES.rows("table2")}
     (norm, a), (gradient, b), (ratio, c) = (
         units[f"{m}/{tensor}"] for m in ("weight_norm", "gradient_norm", "norm_ratio")
     )
@@ -292,10 +282,10 @@ def _spread(values: list[float]) -> tuple[float, float, int]:
 
 def _best(net: str, batch: int) -> tuple[float, float]:
     """The rate and the accuracy of the best entry of Table 1."""
-    rows = [r for r in _rows("table1") if r["arm"].rsplit("-", 3)[0] == net and int(r["batch_size"]) == batch]
+    rows = [r for r in PAGES.rows("table1") if r["arm"].rsplit("-", 3)[0] == net and int(r["batch_size"]) == batch]
     best = max(rows, key=lambda r: float(r["mean"]))
     return float(best["lr"]), float(best["mean"])
 
 
 def _lr(name: str, arm: str) -> float:
-    return next(float(r["lr"]) for r in _rows(name) if r["arm"] == arm)
+    return next(float(r["lr"]) for r in PAGES.rows(name) if r["arm"] == arm)

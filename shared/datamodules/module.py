@@ -33,7 +33,7 @@ def make_datamodule(spec: RunSpec, execution: Execution, data_dir: str | os.Path
     Raises DataError for data that do not fit the spec (when set up) and SplitError for batches that cannot be cut
     over the devices and micro-batches of ``execution``.
     """
-    if spec.data.name == "imagenet" or spec.data.augment.startswith("imagenet"):
+    if spec.data.streamed:
         from shared.datamodules.imagenet import FolderData
 
         return FolderData(spec, execution, data_dir)
@@ -223,7 +223,7 @@ class ArrayData(RunData):
 
     def _train_source(self) -> ArrayImages:
         kind = self.spec.data.augment
-        if kind == "imagenet" or kind == "imagenet-crop":
+        if kind in ("imagenet", "imagenet-crop"):
             raise DataError(f"augment={kind!r} needs images in a folder: folder:<path> or imagenet")
         images = np.moveaxis(self.arrays.train_x, 1, -1)
         return ArrayImages(images, self.arrays.train_y, self.train_ids, kind, self.normalise, self.spec.seed)

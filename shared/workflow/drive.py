@@ -109,11 +109,7 @@ def make_plan(
 
 def _fitting(specs: list[RunSpec], run_as: Execution) -> Execution:
     """The execution with a micro-batch where images are large; EngineError names the arms that it cannot split."""
-    if (
-        run_as.micro_batch is None
-        and run_as.accelerator == "gpu"
-        and any(s.data.augment.startswith("imagenet") for s in specs)
-    ):
+    if run_as.micro_batch is None and run_as.accelerator == "gpu" and any(s.data.streamed for s in specs):
         run_as = run_as.model_copy(update={"micro_batch": MICRO_BATCH})
     if run_as.world_size > 1:
         few = {s.arm for s in specs if s.batch_size // (s.bn_batch or 1) < run_as.world_size}

@@ -73,9 +73,15 @@ def test_reference_files_have_one_layout_and_no_contradictions(paper):
 
 
 @papers
-def test_checks_exist_and_hold(paper):
+def test_checks_exist_and_hold_and_each_case_has_a_name_of_its_own(paper):
     exact = [v for v in verdicts(paper, NONE, NONE) if v["rule"] == "exact"]
     assert all(v["outcome"] == "reproduced" for v in exact), [v["reason"] for v in exact]
+    names = {t.check for claim in load_claims(paper) for t in claim.test if t.check}
+    assert names
+    for name in names:
+        cases = getattr(paper.dotted("checks"), name)()
+        assert all(isinstance(holds, bool | np.bool_) for _, holds in cases), name
+        assert len({text for text, _ in cases}) == len(cases) >= 3, name
 
 
 @papers
