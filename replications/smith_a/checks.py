@@ -59,7 +59,7 @@ def noise() -> Cases:
             (f"B = {b} of {n}: Var of the batch mean is (N − B)/(N − 1)·σ²/B", _close(np.var(means), expected))
         )
         f = np.var(values, ddof=1)
-        cases.append(("… and N²·Var is N(N/B − 1)·F", _close(n**2 * np.var(means), n * (n / b - 1) * f)))
+        cases.append((f"B = {b} of {n}: N²·Var is N(N/B − 1)·F", _close(n**2 * np.var(means), n * (n / b - 1) * f)))
     eps, size, b = 1.0, 1000, 30
     per_step = (eps / size) ** 2 * size * (size / b - 1)
     return [
@@ -134,8 +134,9 @@ def rate_footnote() -> Cases:
     """Introduction, footnote: at fixed g ≈ εN/B and B the best rate falls as 1/N; it does not grow."""
     g, b = 33.0, 30
     rates = {n: g * b / n for n in (1000, 10000)}
-    same = all(_close(method.noise_scale(e, n, b, exact=False), g) for n, e in rates.items())
-    return [("ten times the images, a tenth of the rate", same and _close(rates[1000], 10 * rates[10000]))]
+    same = [(f"N = {n}: g = 33 at ε = {e:g}", _close(method.noise_scale(e, n, b, exact=False), g))
+            for n, e in rates.items()]  # fmt: skip
+    return [*same, ("ten times the images, a tenth of the rate", _close(rates[1000], 10 * rates[10000]))]
 
 
 def _toy() -> tuple[np.ndarray, np.ndarray]:
