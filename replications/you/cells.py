@@ -61,12 +61,14 @@ SIDES = {"below": 0.5, "above": 2.0, "far": 4.0}
 
 @dataclass(frozen=True)
 class Net:
-    """A net at both scales, its warm-up as a share of training, and where its grid of SGD's rates starts."""
+    """A net at both scales, its warm-up as a share of training, and where its grids of rates start."""
 
     full: ModelSpec | None
     small: ModelSpec
     warmup: Mapping[str, float]
     grid: float
+    """Of SGD; each of RATES rates is twice the one before."""
+    lars_grid: float = 0.5
     data: str = "fashion-mnist"
     normalised: bool = True
 
@@ -91,12 +93,16 @@ NETS = {
     "plain": Net(None, _small("none", 90.0), _LRN, 0.0025, normalised=False),
     "resnet-50": Net(
         ModelSpec(name="resnet-50", args={"zero_gamma": False, "stride_in_1x1": True, "msra": True, "bn_eps": 1e-4}),
-        ModelSpec(name="resnet-small", args={"width": 8, "zero_gamma": False, "bn_eps": 1e-4}), _RES, 0.0125),
-    "cifar-alexnet": Net(None, _small("lrn", 63.0), _LRN, 0.0025, "cifar10-any", normalised=False),
-    "cifar-alexnet-bn": Net(None, _small("bn", 0.25), _BN, 0.005, "cifar10-any"),
+        ModelSpec(name="resnet-small", args={"width": 8, "zero_gamma": False, "bn_eps": 1e-4}), _RES, 0.025, 1.0),
+    "cifar-alexnet": Net(None, _small("lrn", 63.0), _LRN, 0.0025, data="cifar10-any", normalised=False),
+    "cifar-alexnet-bn": Net(None, _small("bn", 0.25), _BN, 0.005, data="cifar10-any"),
 }  # fmt: skip
-"""Pixels are on the authors' scale: 255 (LRN) or 255/256 (BN) times the standard deviation of the data."""
-RATES, LARS_GRID = 8, 0.5
+"""Pixels are on the authors' scale: 255 (LRN) or 255/256 (BN) times the standard deviation of the data.
+
+The residual net's grids were moved up by a factor of two after their first run, whose best rates at the batch for 32K
+lay at their upper ends, for SGD and for LARS.
+"""
+RATES = 8
 START = {"sgd": 0.001, "lars": 1.0}
 """Rates at which warm-ups start, or at the run's own where that is lower."""
 

@@ -21,7 +21,6 @@ from replications.you.cells import (
     FIGURE_2,
     HUGE,
     LARGE,
-    LARS_GRID,
     LOCAL,
     MID,
     MOST,
@@ -122,7 +121,8 @@ def _tune(preset: Preset) -> tuple[YouSpec, ...]:
     for cell in tuned(preset):
         spec = made(cell, preset, TUNE_SEED)
         stem = f"tune-{cell.net}-{size(spec.batch_size)}" + "-lars" * (cell.optimizer == "lars")
-        lowest = LARS_GRID if cell.optimizer == "lars" else NETS[cell.net].grid
+        net = NETS[cell.net]
+        lowest = net.lars_grid if cell.optimizer == "lars" else net.grid
         for power in range(RATES) if preset == "reduced" else (2, 4):
             lr = lowest * 2**power
             start = min(START[cell.optimizer], lr) if spec.warmup_epochs else 0.0
