@@ -21,20 +21,22 @@ IMAGES = {"reduced": 4096, "smoke": 1024}
 
 # Chosen on the `tune` runs of the reduced preset by `method.chosen_rates`, on held-out images alone: the rate with the
 # lowest error in each cell (net, batch, optimizer); a tie goes to the smaller rate.
-# Provisional, from a few single runs, until that sweep has been run.
 CHOSEN: dict[str, float] = {
-    "alexnet-16": 0.005, "alexnet-128": 0.04, "alexnet-256": 0.04, "alexnet-512": 0.08, "alexnet-1k": 0.08,
-    "alexnet-16-lars": 2.0, "alexnet-128-lars": 8.0, "alexnet-256-lars": 16.0, "alexnet-512-lars": 32.0,
+    "alexnet-16": 0.005, "alexnet-128": 0.02, "alexnet-256": 0.02, "alexnet-512": 0.08, "alexnet-1k": 0.08,
+    "alexnet-16-lars": 4.0, "alexnet-128-lars": 16.0, "alexnet-256-lars": 16.0, "alexnet-512-lars": 32.0,
     "alexnet-1k-lars": 32.0,
-    "alexnet-bn-16": 0.01, "alexnet-bn-128": 0.04, "alexnet-bn-256": 0.08, "alexnet-bn-512": 0.16,
-    "alexnet-bn-1k": 0.32,
-    "alexnet-bn-16-lars": 2.0, "alexnet-bn-128-lars": 8.0, "alexnet-bn-256-lars": 16.0, "alexnet-bn-512-lars": 32.0,
-    "alexnet-bn-1k-lars": 32.0,
-    "plain-256": 0.04, "plain-256-lars": 16.0,
-    "resnet-50-32": 0.1, "resnet-50-256": 0.4, "resnet-50-1k": 0.8,
-    "resnet-50-32-lars": 4.0, "resnet-50-256-lars": 16.0, "resnet-50-1k-lars": 32.0,
-    "cifar-alexnet-256": 0.04, "cifar-alexnet-256-lars": 16.0,
-    "cifar-alexnet-bn-256": 0.08, "cifar-alexnet-bn-256-lars": 16.0,
+    "alexnet-bn-16": 0.01, "alexnet-bn-128": 0.04, "alexnet-bn-256": 0.08, "alexnet-bn-512": 0.08,
+    "alexnet-bn-1k": 0.16,
+    "alexnet-bn-16-lars": 4.0, "alexnet-bn-128-lars": 8.0, "alexnet-bn-256-lars": 16.0, "alexnet-bn-512-lars": 16.0,
+    "alexnet-bn-1k-lars": 16.0,
+    "plain-256": 0.02,
+    "plain-256-lars": 16.0,
+    "resnet-50-32": 0.8, "resnet-50-256": 0.8, "resnet-50-1k": 1.6,
+    "resnet-50-32-lars": 16.0, "resnet-50-256-lars": 64.0, "resnet-50-1k-lars": 64.0,
+    "cifar-alexnet-256": 0.04,
+    "cifar-alexnet-256-lars": 16.0,
+    "cifar-alexnet-bn-256": 0.16,
+    "cifar-alexnet-bn-256-lars": 16.0,
 }  # fmt: skip
 BEST_TRIAL = {"nesterov": 0, "lars": 0, "adam": 0}
 """The trial with the lowest error of each optimizer's ``pilot`` runs on held-out images: ``method.chosen_trials``."""
