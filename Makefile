@@ -71,8 +71,9 @@ report: $(STAMP) ## tables, figures, verdicts and report from the runs that exis
 bench: $(STAMP) ## what the harness costs and gains, as ratios measured on this machine
 	@$(CLI) bench
 
-check: $(STAMP) ## lint, and generated blocks that are stale
+check: $(STAMP) ## lint, types, and generated blocks that are stale
 	@$(BIN)/ruff check --quiet .
+	@$(BIN)/python -m mypy --no-error-summary
 	@$(CLI) check
 
 test: $(STAMP) ## the tests (10 minutes at most)

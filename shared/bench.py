@@ -12,6 +12,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +151,7 @@ def ratios(paper: Paper, rounds: int = 4) -> list[dict[str, Any]]:
     found = []
     for name, spec, bound in (("fit / bare loop, reduced ResNet, batch 128", net, 0.95),
                               ("fit / bare loop, 784-800-10, batch 32", mlp, 0.85)):  # fmt: skip
-        pair = paired(lambda s=spec: time_fit(s, paper), lambda s=spec: time_bare(s, paper), rounds)
+        pair = paired(partial(time_fit, spec, paper), partial(time_bare, spec, paper), rounds)
         found.append({"name": name, **pair, "bound": bound, "unit": "images/s"})
     workers = max((0, 1, 2), key=lambda count: time_usual(net, count))
     packed: dict[str, list[float]] = {"one": [], "two": [], "usual": []}

@@ -199,11 +199,10 @@ def make_app(suite: Suite) -> typer.Typer:
 
         from shared.curvature.declare import Measure, Sharp
 
+        words: Any = {"space": space, "solver": solver, "start": start, "loss": loss, "scale": scale, "bn": bn}
         try:
             sharps = tuple(
-                Sharp(
-                    eps=e, space=space, solver=solver, start=start, loss=loss, scale=scale, p=p, bn=bn, ceiling=ceiling
-                )
+                Sharp(**words, eps=e, p=p, ceiling=ceiling)  # which checks the words
                 for e in eps or (1e-3, 5e-4)
             )
             measure = Measure(sharp=sharps, images=images, batch=batch)

@@ -90,7 +90,11 @@ class ClassifierModule(pl.LightningModule):
         return (loss / n, 100.0 * wrong / n, round(n)) if n else (float("nan"), float("nan"), 0)
 
     def _over_ranks(self, sums: Tensor) -> Tensor:
-        return self.all_gather(sums.to(self.device)).sum(0) if self.trainer.world_size > 1 else sums
+        if self.trainer.world_size == 1:
+            return sums
+        gathered = self.all_gather(sums.to(self.device))
+        assert isinstance(gathered, Tensor)
+        return gathered.sum(0)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return make_optimizer(self.net, self.spec.optimizer, self.spec.lr)

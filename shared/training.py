@@ -16,11 +16,12 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from filelock import FileLock, Timeout
-from pytorch_lightning.plugins.environments import ClusterEnvironment, LightningEnvironment, SLURMEnvironment
+from pytorch_lightning.plugins.environments import LightningEnvironment, SLURMEnvironment
 
 from shared.callbacks import Checkpoints, DivergenceStop, Recorder
 from shared.callbacks.snapshots import save_weights
 from shared.datamodules import make_datamodule
+from shared.datamodules.module import RunData
 from shared.datamodules.order import accumulation
 from shared.files import write_atomically
 from shared.loop import EpochLoop
@@ -92,13 +93,13 @@ def _parent(run_id: str, spec: RunSpec, execution: Execution, results_dir: Path,
     return run_dir(Path(results_dir), parent)
 
 
-def assemble(spec: RunSpec, execution: Execution, paper: Paper) -> tuple[ClassifierModule, pl.LightningDataModule]:
+def assemble(spec: RunSpec, execution: Execution, paper: Paper) -> tuple[ClassifierModule, RunData]:
     """The paper's module over a net initialised from the run's seed, and its data."""
     data = make_datamodule(spec, execution)
     data.prepare_data()
     data.setup("fit")
     if spec.precision == "32-true":  # on GPUs convolutions would otherwise run in TF32
-        torch.backends.cudnn.conv.fp32_precision = "ieee"
+        torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]  # not in the stubs
     torch.manual_seed(spec.seed)
     net = build(spec.model, data.num_classes, data.input_shape, spec.bn_batch)
     if data.input_shape and len(data.input_shape) == 3:
@@ -159,7 +160,7 @@ def trainer_for(spec: RunSpec, execution: Execution, data: Any, callbacks: list,
     return trainer
 
 
-def _environment(execution: Execution) -> list[ClusterEnvironment]:
+def _environment(execution: Execution) -> list[Any]:
     """A run on one device ignores SLURM's task count (its job packs many runs); the engine alone requeues jobs."""
     if execution.world_size == 1:
         return [LightningEnvironment()]
@@ -176,7 +177,7 @@ def _train(spec: RunSpec, execution: Execution, folder: Path, paper: Paper, pare
 
         def sink(row: dict[str, float]) -> None:
             wandb_run.log(row)
-            end = spec.updates or data.pace.before(spec.epochs)
+            end = spec.updates or data.pace.before(spec.epochs or 0)
             (folder / PROGRESS).write_text(f"{row['trainer/global_step'] / end}")
 
         recorder = Recorder(sink if wandb_run else None)
@@ -188,7 +189,7 @@ def _train(spec: RunSpec, execution: Execution, folder: Path, paper: Paper, pare
                 continue
             trainer.fit(module, datamodule=data, ckpt_path=candidate, weights_only=False if candidate else None)
             break
-        summary = {**recorder.summary(), **module.summarise(recorder.rows)}
+        summary: dict[str, Any] = {**recorder.summary(), **module.summarise(recorder.rows)}
         summary |= {"status": "finished", "wall_s": recorder.elapsed()}
         if divergence.diverged:
             chance = 100.0 * (1 - 1 / data.num_classes)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from replications.goyal.method import scaled_lr
 from shared.paper import Sweep
@@ -90,7 +90,7 @@ def size(batch: int) -> str:
     return f"{batch // 1024}k" if batch % 1024 == 0 else str(batch)
 
 
-def _rates(variant: Variant, batch: int, setup: Setup) -> dict[str, object]:
+def _rates(variant: Variant, batch: int, setup: Setup) -> dict[str, Any]:
     """η̂ = kη under the arm's rule; a warm-up only above the base batch (§5.1), starting from η."""
     return {
         "lr": scaled_lr(variant.factor * setup.base_lr, batch, setup.base, variant.rule),
@@ -174,7 +174,7 @@ def _place(batch: int, suffix: str, there: Setup, here: Setup) -> int:
 
 
 def _suffix(arm: str) -> str:
-    return re.fullmatch(r"kn-\d+k?(.*)", arm)[1]
+    return re.sub(r"^kn-\d+k?", "", arm)
 
 
 def counterpart(spec: RunSpec) -> GoyalSpec | None:
@@ -214,8 +214,8 @@ def sweeps(preset: Preset) -> tuple[Sweep, ...]:
     twice = 2 * s.large
     plain = ((s.base, ""), (s.large, ""))
     warmups = tuple((b, f"-{w}-warmup") for b in (s.large, twice) for w in ("no", "constant"))
-    rates = ((s.base, "-lr-x0.5"), (s.base, "-lr-x2"), (2 * s.base, ""))
-    rates += tuple((s.large, x) for x in ("-lr-x0.5", "-lr-x2", "-fixed-lr", "-sqrt-lr"))
+    rates = [(s.base, "-lr-x0.5"), (s.base, "-lr-x2"), (2 * s.base, "")]
+    rates += [(s.large, x) for x in ("-lr-x0.5", "-lr-x2", "-fixed-lr", "-sqrt-lr")]
     judged = (
         Sweep("batch-size", "Error against batch under linear scaling (Fig 1, 3, 4)", arms(*((b, "") for b in s.grid))),
         Sweep("warmup", "No, constant and gradual warm-up (Table 1, Fig 2)", arms(*plain, (twice, ""), *warmups)),

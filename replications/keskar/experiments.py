@@ -89,7 +89,7 @@ NETS: dict[str, Net] = {
     "c4": Net(_conv("deepnet"), "cifar100", 50000),
 }
 CONV = ("c1", "c2", "c3", "c4")
-BATCHES = {
+BATCHES: dict[Preset, dict[str, tuple[int, ...]]] = {
     "paper": {"c1": (100, 200, 300, 400, 500, 750, 1000, 1500, 2000, 3000, 4000, 5000),
               "f2": (1500, 5000, 7500, 10000, 12500, 15000, 20000, 30000, 40000, 50000, 61500)},
     "reduced": {"c1": (10, 20, 50, 100, 200, 500)},
@@ -303,8 +303,8 @@ def _small_sweeps(preset: Preset) -> tuple[Sweep, ...]:
         return small(tables("c1", arm, seed, **changes)).but(arm=name or f"c1-{arm}")
 
     both = tuple(made(arm, s) for arm in ("sb", "lb") for s in seeds)
-    augment = "flip-rotate-shift" if preset == "reduced" else "none"
-    data = DataSpec(name=NETS["c1"].data, pixels="unit", augment=augment)
+    data = DataSpec(name=NETS["c1"].data, pixels="unit",
+                    augment="flip-rotate-shift" if preset == "reduced" else "none")  # fmt: skip
     augmented = tuple(made(arm, s, f"c1-{arm}-aug", data=data) for arm in ("sb", "lb") for s in seeds)
     epochs = 60 if preset == "reduced" else 4
     batches = tuple(
@@ -348,7 +348,7 @@ def roles(preset: Preset) -> dict[str, str | tuple[str, ...]]:
     }
 
 
-def counterpart(spec: RunSpec) -> KeskarSpec | None:
+def counterpart(spec: RunSpec) -> RunSpec | None:
     """The paper-preset spec that an arm stands for; None for what the paper does not have."""
     if spec.preset == "paper":
         ours = ("tune-", "f1-sb-tuned", "f1-lb-tuned", "f1-sb-dinh", "f1-maximisers-")
@@ -360,5 +360,5 @@ def counterpart(spec: RunSpec) -> KeskarSpec | None:
 
 
 @functools.cache
-def _of_paper() -> dict[tuple[str, int], KeskarSpec]:
+def _of_paper() -> dict[tuple[str, int], RunSpec]:
     return {(s.arm, s.seed): s for sweep in _paper_sweeps() for s in sweep.specs}

@@ -13,13 +13,16 @@ import pytorch_lightning as pl
 import torch
 
 from replications.keskar import method
+from replications.keskar.experiments import KeskarSpec
 from shared.callbacks.curvature import Curvature, measured
 from shared.callbacks.snapshots import Snapshots, snapshot
 from shared.curvature import hessian, paths, rescale
+from shared.curvature.declare import Measure
 from shared.curvature.objective import Objective
 from shared.curvature.sharpness import sharpness
 from shared.module import ClassifierModule
 from shared.optim.conservative import ConservativeAdam
+from shared.spec import SpecError
 
 Rows = list[dict[str, float]]
 FLOOR = 1e-6
@@ -33,6 +36,8 @@ HESSIAN_IMAGES = 2000
 
 class Module(ClassifierModule):
     """Cross-entropy by Adam at a fixed rate; stops on a plateau, starts from another run's iterate, measures."""
+
+    spec: KeskarSpec
 
     def configure_callbacks(self) -> list[pl.Callback]:
         spec = self.spec
@@ -57,9 +62,9 @@ class Module(ClassifierModule):
             self.net.load_state_dict(torch.load(snapshot(folders[0], self.spec.start_epoch), weights_only=True))
 
     def finished(self, rows: Rows) -> bool:
-        patience = self.spec.plateau
         losses = [row["train/loss"] for row in rows]
-        return bool(patience) and method.plateaued(losses, patience, self.spec.plateau_delta)
+        patience = self.spec.plateau
+        return patience is not None and method.plateaued(losses, patience, self.spec.plateau_delta)
 
     def summarise(self, rows: Rows) -> dict[str, float]:
         """The last measured values, those of each measured epoch of a path, and log10 of every sharpness."""
@@ -89,10 +94,16 @@ def _slice(path: Any, module: Module, data: Any, parents: list[Path]) -> tuple[R
     return rows, paths.features(rows)
 
 
+def _measure(module: Module) -> Measure:
+    if module.spec.measure is None:
+        raise SpecError(f"{module.spec.run_id}: task {module.spec.task!r} needs measure")
+    return module.spec.measure
+
+
 def _remeasure(module: Module, data: Any, parents: list[Path]) -> tuple[Rows, dict[str, float]]:
     """``spec.measure`` at the first parent's solution."""
     _solution(module, parents[0])
-    found = measured(module.net, data, module.spec.measure, None, module.spec.seed)
+    found = measured(module.net, data, _measure(module), None, module.spec.seed)
     return [found], found | _logarithms(found)
 
 
@@ -103,7 +114,7 @@ def _dinh(module: Module, data: Any, parents: list[Path]) -> tuple[Rows, dict[st
     ``lb-matched`` (LB rescaled to SB's norms) the full-space value, the adaptive one and the top Hessian eigenvalue;
     and the largest difference between the logits of SB and its rescaling.
     """
-    measure = module.spec.measure
+    measure = _measure(module)
     images, labels = data.plain("train", measure.images)
     nets = {name: copy.deepcopy(_loaded(module, f).net) for name, f in zip(("sb", "lb"), parents, strict=True)}
     nets["sb-rescaled"] = rescale.scale_bn_preceded(nets["sb"], ALPHA)

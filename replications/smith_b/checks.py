@@ -12,6 +12,7 @@ import numpy as np
 
 from replications.smith_b import method
 from replications.smith_b.experiments import IMAGENET, SETUPS, SmithBSpec, arm, imagenet
+from shared.spec import Preset
 
 Cases = list[tuple[str, bool]]
 CIFAR, IMAGES = 50_000, 1_281_167
@@ -115,13 +116,14 @@ def update_counts() -> Cases:
     for name, (exact, least, most) in UPDATES.items():
         spec, n = _declared(name), _images(name)
         batches = [setting.batch for setting in spec.rule.phases()]
-        real = method.updates(n, spec.epochs, batches, spec.drops, whole=False)
-        whole = method.updates(n, spec.epochs, batches, spec.drops)
+        epochs = float(spec.epochs or 0)
+        real = method.updates(n, epochs, batches, spec.drops, whole=False)
+        whole = method.updates(n, epochs, batches, spec.drops)
         # Whole epochs lose less than one update each.
         cases += [
             (f"{name}: {exact:,} updates", round(real) == exact),
             (f"{name}: the paper says {least:,} to {most:,}", least <= real <= most),
-            (f"{name}: ours are {whole:,.0f}", real - spec.epochs < whole <= real),
+            (f"{name}: ours are {whole:,.0f}", real - epochs < whole <= real),
         ]
     # "80,000" is where the curves end: 205 epochs.
     longer = [method.updates(CIFAR, 205, b, (60 / 205, 120 / 205, 160 / 205), whole=False)
@@ -217,7 +219,7 @@ def reduction() -> Cases:
     ]  # fmt: skip
 
 
-def _share(preset: str, name: str) -> float:
+def _share(preset: Preset, name: str) -> float:
     n = SETUPS[preset].n
 
     def count(spec: SmithBSpec) -> float:

@@ -113,7 +113,7 @@ OPTIMIZERS = {
 LR, ADAM_LR = 0.1, 0.001
 RATES = (0.2, 0.4, 0.8, 1.6, 3.2)
 """Of Appendix B, beside 0.1."""
-BASIC = ("decay", "hybrid", "increase")
+BASIC: tuple[method.Schedule, ...] = ("decay", "hybrid", "increase")
 
 
 @dataclass(frozen=True)
@@ -211,15 +211,16 @@ def _divisor(updates: int, wanted: int) -> int:
 
 
 # ImageNet (Sections 5.3 and 5.4), at the paper's scale alone: (schedule, initial batch, rate, momentum, cap)
+ImageNet = tuple[method.Schedule, int, float, float, int | None]
 
-INCEPTION = {
+INCEPTION: dict[str, ImageNet] = {
     "decay": ("decay", 8192, 3.0, 0.9, None),
     "increase": ("hybrid", 8192, 3.0, 0.9, None),
     "m-0.9": ("increase", 8192, 3.0, 0.9, 65536),
     "m-0.95": ("increase", 16384, 3.0, 0.95, 65536),
     "m-0.975": ("increase", 32768, 3.0, 0.975, 65536),
 }
-RESNET = {
+RESNET: dict[str, ImageNet] = {
     "constant": ("decay", 8192, 3.2, 0.9, None),
     "increase": ("increase", 8192, 3.2, 0.9, 16384),
     "double": ("decay", 16384, 6.4, 0.9, None),
@@ -232,7 +233,6 @@ def imagenet(name: str, seed: int) -> SmithBSpec:
     schedule, batch, lr, momentum, cap = IMAGENET[name]
     inception = name.startswith("inception")
     ghost = 64 if name.startswith("inception-m") else 32
-    skip = () if inception else ("bn",)
     return SmithBSpec(
         paper="smith_b",
         arm=name,
@@ -245,7 +245,9 @@ def imagenet(name: str, seed: int) -> SmithBSpec:
         bn_batch=ghost,
         epochs=90,
         lr=lr,
-        optimizer=OptimizerSpec(momentum=momentum, nesterov=not inception, weight_decay=1e-4, decay_skip=skip),
+        optimizer=OptimizerSpec(
+            momentum=momentum, nesterov=not inception, weight_decay=1e-4, decay_skip=() if inception else ("bn",)
+        ),
         schedule=schedule,
         drops=(30 / 90, 60 / 90, 80 / 90),
         factor=10.0,

@@ -149,7 +149,7 @@ def final_accuracy(errors: Mapping[float, float], epochs: float) -> float:
     return sum(kept) / len(kept)
 
 
-def expected_best(chosen_by: Sequence[float], worth: Sequence[float]) -> list[float]:
+def expected_best(chosen_by: Sequence[float] | np.ndarray, worth: Sequence[float] | np.ndarray) -> list[float]:
     """Expected ``worth`` of the best of k = 1 … n trials, best by ``chosen_by``, over all subsets of k of them.
 
     Of n trials the one of rank r (0 the best) wins C(n−1−r, k−1) of the C(n, k) subsets. Ties go to the earlier trial.

@@ -133,8 +133,8 @@ def _best_of(module: Module, data: Any, parents: list[Path]) -> tuple[Rows, dict
     ``accuracy`` with ``accuracy/low`` and ``…/high``, the middle 90 % over resampled trials, against ``k``. Summary:
     ``diverged`` in percent of the trials, ``best-of/<k>`` at powers of two.
     """
-    held, statuses = zip(*map(_held_out, parents), strict=True)
-    held = np.array(held)
+    errors, statuses = zip(*map(_held_out, parents), strict=True)
+    held = np.array(errors)
     worth = np.array([_accuracy(module, data, folder) for folder in parents])
     curve = method.expected_best(held, worth)
     rng, n = np.random.default_rng(module.spec.seed), len(parents)

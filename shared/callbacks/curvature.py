@@ -33,13 +33,15 @@ class Curvature(pl.Callback):
     def columns(self, trainer: pl.Trainer, pl_module: Any, row: dict[str, float], last: bool) -> dict[str, float]:
         if not self._due(round(row["epoch"], 6), last):
             return {}
-        return measured(pl_module.net, trainer.datamodule, self.measure, self.x0, pl_module.spec.seed)
+        data = trainer.datamodule  # type: ignore[attr-defined]  # a connector sets it
+        return measured(pl_module.net, data, self.measure, self.x0, pl_module.spec.seed)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         last = trainer.current_epoch + 1 == trainer.max_epochs
         if trainer.loggers and self._due(trainer.current_epoch + 1, last):
             net = getattr(pl_module, "net", pl_module)
-            found = measured(net, trainer.datamodule, self.measure, self.x0, seed=0)
+            data = trainer.datamodule  # type: ignore[attr-defined]  # a connector sets it
+            found = measured(net, data, self.measure, self.x0, seed=0)
             for logger in trainer.loggers:
                 logger.log_metrics(found, step=trainer.global_step)
 

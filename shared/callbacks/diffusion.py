@@ -61,6 +61,6 @@ class Diffusion(pl.Callback):
 
 
 def _write(trainer: pl.Trainer, row: dict[str, float]) -> None:
-    for recorder in trainer.callbacks:
+    for recorder in trainer.callbacks:  # type: ignore[attr-defined]  # a connector sets it
         if isinstance(recorder, Recorder) and recorder.sink:
             recorder.sink(row)

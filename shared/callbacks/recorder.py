@@ -88,7 +88,7 @@ class Recorder(pl.Callback):
         spec = pl_module.spec
         stop = pl_module.finished([*self.rows, row])
         last = stop or updates == (spec.updates or pl_module.pace.before(spec.epochs))
-        for callback in trainer.callbacks:
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]  # a connector sets it
             if hasattr(callback, "columns"):
                 row |= callback.columns(trainer, pl_module, row, last)
         self.rows.append(row)
@@ -100,7 +100,7 @@ class Recorder(pl.Callback):
     @torch.no_grad()
     def _with_precise_bn(self, trainer: pl.Trainer, pl_module: Any) -> float:
         """Percent error with batch-norm statistics averaged over training images (Goyal §5.1, Fig 4)."""
-        data = trainer.datamodule
+        data = trainer.datamodule  # type: ignore[attr-defined]  # a connector sets it
 
         def ready(images: torch.Tensor) -> torch.Tensor:
             return trainer.precision_plugin.convert_input(images.to(pl_module.device))

@@ -31,7 +31,7 @@ class Sharp(Frozen):
     @property
     def key(self) -> str:
         """Column of the record: ``sharp/full@0.001``, ``sharp/full-random@0.001``, ``sharp/subspace-unit@0.0005``."""
-        parts = [self.space]
+        parts: list[str] = [self.space]
         parts += [self.scale] * (self.space == "subspace" and self.scale != "normal")
         parts += [f"p{self.p}"] * (self.space == "subspace" and self.p != 100)
         parts += ["sign"] * (self.solver == "sign") + ["random"] * (self.start == "random")

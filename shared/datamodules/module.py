@@ -223,7 +223,7 @@ class ArrayData(RunData):
 
     def _train_source(self) -> ArrayImages:
         kind = self.spec.data.augment
-        if kind in ("imagenet", "imagenet-crop"):
+        if kind == "imagenet" or kind == "imagenet-crop":  # so written, type checkers know the rest
             raise DataError(f"augment={kind!r} needs images in a folder: folder:<path> or imagenet")
         images = np.moveaxis(self.arrays.train_x, 1, -1)
         return ArrayImages(images, self.arrays.train_y, self.train_ids, kind, self.normalise, self.spec.seed)

@@ -108,7 +108,11 @@ def _expected(shown: list[Source], verdicts: list[claims.Verdict]) -> str:
         declared = source.paper.dotted("figures")
         wide = [t for t in declared.TABLES if (t.cells or isinstance(t, Effects)) and source.preset in t.presets]
         grids = [(t.title, tables.of_paper(t, source)) for t in wide]
-        found = [(title, grid) for title, grid in grids if grid.rows and grid.numbers["ours_n"].notna().any()]
+        found = [
+            (title, grid)
+            for title, grid in grids
+            if grid.rows and grid.numbers is not None and grid.numbers["ours_n"].notna().any()
+        ]
         found += [pair for f in declared.FIGURES if isinstance(f, Points) for pair in _points(f, source)]
         parts += [f"{title}, {source.preset} scale:\n\n{_bare(grid)}" for title, grid in found]
     if verdicts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -142,7 +143,7 @@ def _curve(ax: Axes, line: Line, floor: float | None) -> None:
 def _dots(ax: Axes, line: Line, floor: float | None) -> None:
     frame, color, ours = raised(line.frame, floor), COLORS[line.color], bool(line.arm)
     low, high = frame["mean"] - frame["low"], frame["high"] - frame["mean"]
-    size = {"markersize": 2.8, "markevery": -(-len(frame) // FEW)} if len(frame) > FEW else {}
+    size: dict[str, Any] = {"markersize": 2.8, "markevery": -(-len(frame) // FEW)} if len(frame) > FEW else {}
     size = size if line.joined else {"markersize": 3.2, **size}
     ax.errorbar(frame["x"], frame["mean"], yerr=np.nan_to_num([low, high]) if low.notna().any() else None,
                 color=color, label=line.label if line.keyed else None, marker=MARKERS[line.dash][not ours],

@@ -215,11 +215,11 @@ def _footer(declared: Figure, source: Source, arms: list[str]) -> str:
     have = [n for a in dict.fromkeys(arms) if (n := len(source.of(a)))]
     if not have:
         return f"{source.preset} scale · no runs"
-    n = f"{have[0]}" if min(have) == max(have) else f"{min(have)}–{max(have)}"
+    seeds = f"{have[0]}" if min(have) == max(have) else f"{min(have)}–{max(have)}"
     data = sorted({str(d) for a in arms for d in data_names(source.of(a))})
     kinds = {kind_of(s, declared) for panel in declared.parts() for s in panel.series}
     parts = [BANDS[declared.band]] * bool(kinds - {"runs"}) + ["a line for each run"] * ("runs" in kinds)
-    return " · ".join([f"{source.preset} scale", *data, f"n = {n} seed{'s' * (n != '1')} an arm", *parts])
+    return " · ".join([f"{source.preset} scale", *data, f"n = {seeds} seed{'s' * (seeds != '1')} an arm", *parts])
 
 
 def _cap(declared: Figure, lines: list[Line]) -> float | None:

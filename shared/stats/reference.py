@@ -70,8 +70,9 @@ def _combined(label: str, weights: dict[str, float], numbers: dict[str, Printed]
     value = sum(w * p.mean for w, p in zip(weights.values(), parts, strict=True))
     value = round(value, 6 if digits is None else digits)
     interval = None
-    if all(p.sd is not None and p.n for p in parts):
-        found = combination_from_stats([(p.mean, p.sd, p.n) for p in parts], list(weights.values())).interval()
+    full = [(p.mean, p.sd, p.n) for p in parts if p.sd is not None and p.n]
+    if len(full) == len(parts):
+        found = combination_from_stats(full, list(weights.values())).interval()
         interval = [round(v, 4) for v in found] if found else None
     n = min((p.n for p in parts if p.n), default=None)
     return {

@@ -82,10 +82,9 @@ def _between(
     d: Estimate, low: float, high: float, margin: float, refute: float, inside: str, signed: bool = False
 ) -> Result:
     """Holds when the interval lies in (low, high), fails when it lies outside; infinite ends give one-sided rules."""
-    shown = d.interval(1 - 2 * ALPHA)
-    if shown is None:
+    shown, wide = d.interval(1 - 2 * ALPHA), d.interval(1 - 2 * refute)
+    if shown is None or wide is None:
         return Result("inconclusive", d.value, None, margin, "one seed has no spread", n=d.n)
-    wide = d.interval(1 - 2 * refute)
     finding: Finding = "inconclusive"
     if low < shown[0] and shown[1] < high:
         finding = "holds"
@@ -216,7 +215,8 @@ def all_of(results: Sequence[Result]) -> Result:
     worst = min(leaves, key=lambda r: (rank[r.finding], r.slack))
     signs = [r.direction for r in leaves if r.direction is not None]
     open_ = [r for r in leaves if r.finding == "inconclusive"]
-    needed = max(r.needed for r in open_) if open_ and all(r.needed is not None for r in open_) else None
+    more = [r.needed for r in open_ if r.needed is not None]
+    needed = max(more) if more and len(more) == len(open_) else None
     return replace(
         worst,
         direction=all(signs) if signs else None,

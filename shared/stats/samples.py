@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from shared.paper import Paper
-from shared.spec import SpecError
+from shared.spec import Preset, SpecError
 from shared.stats.chance import at_chance
 from shared.stats.claims import Term, Test
 from shared.stats.intervals import Estimate, combination, mean
@@ -97,7 +97,7 @@ def expand(test: Test, roles: Roles) -> list[Elementary]:
 class Runs:
     """The declared runs of one paper and preset, by arm and seed."""
 
-    def __init__(self, paper: Paper, preset: str, rows: pd.DataFrame, history: pd.DataFrame):
+    def __init__(self, paper: Paper, preset: Preset, rows: pd.DataFrame, history: pd.DataFrame):
         """``rows`` has one row a run; only runs that the paper declares count (no ad-hoc ones, no old protocol)."""
         declared = paper.runs(preset)
         here = rows[rows["run_id"].isin(declared)] if len(rows) else rows

@@ -23,12 +23,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from shared.paper import Paper
+from shared.spec import Preset
 from shared.stats import rules
 from shared.stats.chance import at_chance
 from shared.stats.claims import Claim, ClaimError, Strength, Test, load_claims
@@ -42,6 +43,8 @@ KEYS = (
     "paper", "claim", "where", "says", "outcome", "scale", "n", "ours", "interval", "reference", "rule", "margin",
     "runs", "reason",
 )  # fmt: skip
+Scale = Literal["paper", "reduced"]
+"""Presets for which a claim can speak."""
 OUTCOMES = ("reproduced", "direction-only", "not-reproduced", "inconclusive", "not-run")
 
 
@@ -49,7 +52,7 @@ OUTCOMES = ("reproduced", "direction-only", "not-reproduced", "inconclusive", "n
 class Judged:
     """A claim at one preset."""
 
-    preset: str
+    preset: Preset
     result: Result
     used: pd.DataFrame
     """The rows of every run that took part."""
@@ -58,7 +61,7 @@ class Judged:
 
 
 def verdicts(
-    paper: Paper, rows: pd.DataFrame, history: pd.DataFrame, presets: Sequence[str] = ("paper", "reduced")
+    paper: Paper, rows: pd.DataFrame, history: pd.DataFrame, presets: Sequence[Preset] = ("paper", "reduced")
 ) -> list[dict[str, Any]]:
     """One JSON-ready dictionary with the keys KEYS for each claim, in the order of ``claims.toml``.
 
@@ -86,7 +89,7 @@ def outcome_of(result: Result, strength: Strength) -> str:
 
 def judge(paper: Paper, claim: Claim, runs: Runs) -> Judged:
     """Apply a claim's tests to the runs of one preset; MissingRuns when they do not suffice."""
-    preset = "reduced" if runs.preset == "smoke" else runs.preset
+    preset: Scale = "reduced" if runs.preset == "smoke" else runs.preset
     if preset not in claim.presets:
         raise MissingRuns(f"the claim speaks for {' and '.join(claim.presets)} only")
     roles = paper.roles(runs.preset)
@@ -152,17 +155,18 @@ def _apply(claim: Claim, case: Elementary, runs: Runs, margin: float, refute: fl
 
 
 def _fit(test: Test, case: Elementary, runs: Runs, metric: str, margin: float, refute: float) -> Result:
-    x = [runs.x(arm, test.x) for arm in case.arms]
+    x = [runs.x(arm, test.x or "") for arm in case.arms]
     columns = [runs.values(arm, metric) for arm in case.arms]
-    if test.rule == "scales_as":
+    if test.rule == "scales_as" and test.target is not None:
         return rules.scales_as(x, [c.to_numpy() for c in columns], test.target, margin, refute)
     together = pd.concat(columns, axis=1, join="inner")
     if together.empty:
         raise MissingRuns(f"{case.label}: the arms share no seed")
-    return rules.fits_better(x, together.to_numpy(), *test.models, margin, refute)
+    first, second = test.models or ("", "")
+    return rules.fits_better(x, together.to_numpy(), first, second, margin, refute)
 
 
-def _verdict(paper: Paper, claim: Claim, tables: dict[str, Runs]) -> dict[str, Any]:
+def _verdict(paper: Paper, claim: Claim, tables: dict[Preset, Runs]) -> dict[str, Any]:
     base = {
         "paper": paper.key, "claim": claim.id, "where": claim.where, "says": claim.says, "scale": None, "n": 0,
         "ours": None, "interval": None, "reference": _one_or_many(references(paper, claim)),
@@ -174,7 +178,7 @@ def _verdict(paper: Paper, claim: Claim, tables: dict[str, Runs]) -> dict[str, A
     if claim.exact:
         return _exact(paper, claim, base)
     judged: list[Judged] = []
-    why: dict[str, str] = {}
+    why: dict[Preset, str] = {}
     for preset, runs in tables.items():
         try:
             judged.append(judge(paper, claim, runs))
@@ -188,14 +192,14 @@ def _verdict(paper: Paper, claim: Claim, tables: dict[str, Runs]) -> dict[str, A
 
 def _speak(paper: Paper, claim: Claim, judged: Judged, base: dict[str, Any]) -> dict[str, Any]:
     r, preset, used = judged.result, judged.preset, judged.used
-    acts_as = "reduced" if preset == "smoke" else preset
+    acts_as: Scale = "reduced" if preset == "smoke" else preset
     enough = r.n >= claim.min_seeds
     if preset == "smoke":
         outcome, lead = "inconclusive", "smoke shows that the plumbing works and nothing else: "
     elif not enough:
         outcome, lead = "inconclusive", f"{r.n} of the {claim.min_seeds} seeds that the claim asks for: "
     else:
-        outcome = outcome_of(r, claim.presets[preset])
+        outcome = outcome_of(r, claim.presets[acts_as])
         lead = "the sign is established, the size is not: " if outcome == "direction-only" else ""
     reason = lead + _finding(r)
     undecided = outcome in ("inconclusive", "direction-only") and (r.finding == "inconclusive" or not enough)
@@ -222,7 +226,7 @@ def _speak(paper: Paper, claim: Claim, judged: Judged, base: dict[str, Any]) -> 
 def _exact(paper: Paper, claim: Claim, base: dict[str, Any]) -> dict[str, Any]:
     cases: list[tuple[str, bool]] = []
     for test in claim.test:
-        function = getattr(paper.dotted("checks"), test.check, None)
+        function = getattr(paper.dotted("checks"), test.check or "", None)
         if function is None:
             raise ClaimError(f"claim {claim.id}: replications/{paper.key}/checks.py has no function {test.check}")
         try:
@@ -275,7 +279,7 @@ def _more(r: Result, min_seeds: int) -> str:
     return f"; {more} more {'seed' if more == 1 else 'seeds'} an arm would decide it if estimate and spread stay"
 
 
-def _not_run(paper: Paper, claim: Claim, why: dict[str, str]) -> str:
+def _not_run(paper: Paper, claim: Claim, why: dict[Preset, str]) -> str:
     open_to = [p for p in why if p in claim.presets or (p == "smoke" and "reduced" in claim.presets)]
     preset = open_to[-1] if open_to else next(iter(claim.presets))
     missing = why.get(preset) or f"the claim speaks for {' and '.join(claim.presets)} only"
@@ -289,7 +293,7 @@ def _not_run(paper: Paper, claim: Claim, why: dict[str, str]) -> str:
     return f"{missing}; to run: {command}"
 
 
-def _cases(paper: Paper, claim: Claim, preset: str) -> list[Elementary]:
+def _cases(paper: Paper, claim: Claim, preset: Preset) -> list[Elementary]:
     tests = [t for t in claim.test if not t.only or preset in t.only]
     return [case for t in tests if t.rule != "exact" for case in expand(t, paper.roles(preset))]
 
