@@ -218,7 +218,8 @@ def _footer(declared: Figure, source: Source, arms: list[str]) -> str:
     seeds = f"{have[0]}" if min(have) == max(have) else f"{min(have)}–{max(have)}"
     data = sorted({str(d) for a in arms for d in data_names(source.of(a))})
     kinds = {kind_of(s, declared) for panel in declared.parts() for s in panel.series}
-    parts = [BANDS[declared.band]] * bool(kinds - {"runs"}) + ["a line for each run"] * ("runs" in kinds)
+    spread = max(have) > 1 and kinds - {"runs"}  # one seed has no band
+    parts = [BANDS[declared.band]] * bool(spread) + ["a line for each run"] * ("runs" in kinds)
     return " · ".join([f"{source.preset} scale", *data, f"n = {seeds} seed{'s' * (seeds != '1')} an arm", *parts])
 
 

@@ -27,7 +27,9 @@ def _quiet(monkeypatch):
 
 def smoke(kind: str, **changes):
     """A small residual net on digits, three epochs of 1,280 images: batch 16 or 128."""
-    return experiments.arm("smoke", "r44", kind, 1).but(**changes)
+    spec = experiments.arm("smoke", "r44", kind, 1)
+    data = spec.data.model_copy(update={"train_size": 1280})
+    return spec.but(**{"data": data, **changes})
 
 
 def run(spec, folder, execution=CPU):

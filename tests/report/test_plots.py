@@ -127,6 +127,14 @@ def test_at_paper_scale_the_papers_points_share_our_panel(paper, make_runs):
     assert [t.get_text() for t in ax.get_xticklabels()][-1] == "64k"
 
 
+@pytest.mark.parametrize(("seeds", "band"), [(1, False), (2, True)])
+def test_one_seed_has_no_band_and_none_is_named(paper, make_runs, seeds, band):
+    rows, history = make_runs("reduced", seeds=seeds)
+    drawn = plot(BY_KEY["fig1"], Source.select(paper, "reduced", rows, history))
+    assert f"n = {seeds} seed" in drawn.footer
+    assert ("over seeds" in drawn.footer) == band
+
+
 @pytest.mark.parametrize("key", list(BY_KEY))
 def test_a_figure_prints_scale_n_and_interval_and_clips_nothing(key, source):
     figure = figures.draw(plot(BY_KEY[key], source))
