@@ -25,6 +25,7 @@ TITLE = "Large-batch replications: report"
 ROLES = ("base", "large", "twice")
 """The roles of single batches that a reader must be able to translate."""
 DRAW_AT_ONCE = 4
+MANY_ARMS = 16
 Tables = Mapping[str, tuple[pd.DataFrame, pd.DataFrame]]
 """``{paper key: (rows, history)}``; a paper that is absent has no runs."""
 
@@ -167,8 +168,6 @@ class _Writer:
         return self.table(grid) if grid.rows else ""
 
     def _section(self, source: Source, declared: Any) -> dict[str, Any]:
-        alone = [f"`{arm}`" for arm, spec in source.specs.items()
-                 if len(source.of(arm)) and source.paper.counterpart(spec) is None]  # fmt: skip
         shown = [f for f in declared.FIGURES if arms_of(f, source)]
         grids = [(t, tables.of_paper(t, source)) for t in declared.TABLES if t.rows and source.preset in t.presets]
         placed = [t.where for t in (*shown, *(t for t, grid in grids if grid.rows))]
@@ -182,7 +181,7 @@ class _Writer:
             "tuning": self.table(tables.tuning(source)),
             "choice": tables.choice(source),
             "deviations": self.table(ledger.deviations(source)),
-            "alone": f"Arms of ours alone, without a counterpart in the paper: {', '.join(alone)}." if alone else "",
+            "alone": _alone(source),
             "cost": self.table(ledger.cost(source)),
             "origin": self.table(ledger.origin(source)),
             "command": again(source, source.rows["arm"]),
@@ -232,6 +231,18 @@ def _idle(source: Source) -> str:
     lines = [(line, ", ".join(f"{_names(sweeps)} on {data}" for data, sweeps in by.items()))
              for line, by in found.items()]  # fmt: skip
     return "".join(f" Not run: {sweeps}; needs `{line}`." for line, sweeps in lines)
+
+
+def _alone(source: Source) -> str:
+    """The finished arms that the paper does not have; of a sweep with many, how many."""
+    left = {a for a, spec in source.specs.items() if len(source.of(a)) and source.paper.counterpart(spec) is None}
+    parts = []
+    for sweep in source.paper.sweeps(source.preset):
+        mine = list(dict.fromkeys(s.arm for s in sweep.specs if s.arm in left))
+        left -= set(mine)
+        many = len(mine) > MANY_ARMS
+        parts += [f"{len(mine)} of sweep `{sweep.name}`"] if many else [f"`{arm}`" for arm in mine]
+    return f"Arms of ours alone, without a counterpart in the paper: {', '.join(parts)}." if parts else ""
 
 
 def _names(sweeps: list[str]) -> str:

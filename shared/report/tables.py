@@ -16,6 +16,8 @@ from shared.report.declare import SCORE, Cell, Effects, Row, Table
 from shared.report.grid import Column, Grid, short
 from shared.spec import Preset
 
+LONG = 60
+"""Rows of a table of choices beyond which the report shows what was chosen and leaves the rest to the file."""
 CHOOSING = ("tune", "pilot")
 """Sweeps that choose settings on held-out training images; never judged."""
 
@@ -179,6 +181,9 @@ def tuning(source: Source, metric: str = SCORE) -> Grid:
         numbers.append({"sweep": name, "arm": arm, "batch_size": spec.batch_size, "lr": spec.lr, **_flat("holdout", s)})
     key = f"{source.paper.key}-{source.preset}-tuning"
     title = f"Settings chosen on held-out training images ({source.preset} scale)"
+    if len(rows) > LONG:  # pages of rates help nobody
+        title += f": the lowest of each; all {len(rows)} arms are in tables/{key}.csv"
+        rows = [row for row in rows if row[-1]]
     return Grid(key, title, columns, tuple(rows), pd.DataFrame(numbers))
 
 

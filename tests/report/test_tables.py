@@ -85,6 +85,15 @@ def test_tuning_marks_the_lowest_rate_of_a_batch(source):
     assert {r[0] for r in grid.rows} == {"tune", "pilot"}
 
 
+def test_a_long_table_of_choices_shows_the_lowest_and_keeps_all_in_its_file(source, monkeypatch):
+    whole = tables.tuning(source)
+    monkeypatch.setattr(tables, "LONG", 3)
+    short = tables.tuning(source)
+    assert short.rows == tuple(row for row in whole.rows if row[5])
+    assert short.csv() == whole.csv()
+    assert f"all {len(whole.rows)} arms are in tables/{short.key}.csv" in short.title
+
+
 def test_the_choice_is_generated_from_the_tuning_and_pilot_runs(source, paper):
     text, roles = tables.choice(source), paper.roles("reduced")
     lowest = next(r for r in tables.tuning(source).rows if r[5])
