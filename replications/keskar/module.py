@@ -64,7 +64,7 @@ class Module(ClassifierModule):
     def finished(self, rows: Rows) -> bool:
         losses = [row["train/loss"] for row in rows]
         patience = self.spec.plateau
-        return patience is not None and method.plateaued(losses, patience, self.spec.plateau_delta)
+        return bool(patience and method.plateaued(losses, patience, self.spec.plateau_delta))
 
     def summarise(self, rows: Rows) -> dict[str, float]:
         """The last measured values, those of each measured epoch of a path, and log10 of every sharpness."""

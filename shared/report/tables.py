@@ -169,14 +169,14 @@ def tuning(source: Source, metric: str = SCORE) -> Grid:
         for arm in dict.fromkeys(s.arm for s in declared[name].specs) if name in declared else ():
             if summary := source.summary(arm, metric):
                 found.append((name, arm, summary))
+    cells = [(name, arm.rpartition("-lr-")[0]) for name, arm, _ in found]
     best: dict[tuple[str, str], float] = defaultdict(lambda: math.inf)
-    for name, arm, s in found:
-        cell = (name, arm.rpartition("-lr-")[0])
+    for cell, (_, _, s) in zip(cells, found, strict=True):
         best[cell] = min(best[cell], s.mean)
     rows, numbers = [], []
-    for name, arm, s in found:
+    for cell, (name, arm, s) in zip(cells, found, strict=True):
         spec = source.specs[arm]
-        mark = "yes" if name == "tune" and s.mean == best[name, arm.rpartition("-lr-")[0]] else ""
+        mark = "yes" if name == "tune" and s.mean == best[cell] else ""
         rows.append((name, f"`{arm}`", batch_label(spec.batch_size), short(spec.lr), score(s), mark))
         numbers.append({"sweep": name, "arm": arm, "batch_size": spec.batch_size, "lr": spec.lr, **_flat("holdout", s)})
     key = f"{source.paper.key}-{source.preset}-tuning"
