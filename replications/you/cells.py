@@ -37,6 +37,10 @@ CHOSEN: dict[str, float] = {
     "cifar-alexnet-256-lars": 16.0,
     "cifar-alexnet-bn-256": 0.16,
     "cifar-alexnet-bn-256-lars": 16.0,
+    "cifar-plain-256": 0.02,
+    "cifar-plain-256-lars": 16.0,
+    "cifar-resnet-50-256": 0.8,
+    "cifar-resnet-50-256-lars": 64.0,
 }  # fmt: skip
 BEST_TRIAL = {"nesterov": 29, "lars": 20, "adam": 28}
 """The trial with the lowest error of each optimizer's ``pilot`` runs on held-out images: ``method.chosen_trials``."""
@@ -86,6 +90,7 @@ def _small(normalise: str, scale: float) -> ModelSpec:
     return ModelSpec(name="alexnet-small", args=args)
 
 
+_RESNET = ModelSpec(name="resnet-small", args={"width": 8, "zero_gamma": False, "bn_eps": 1e-4})
 _LRN, _BN, _RES = {"sgd": 0.025, "lars": 0.02}, {"sgd": 0.0, "lars": 0.05}, {"sgd": 0.05, "lars": 0.05}
 NETS = {
     "alexnet": Net(ModelSpec(name="alexnet", args={"input_scale": 58.0}), _small("lrn", 90.0), _LRN, 0.0025,
@@ -95,9 +100,11 @@ NETS = {
     "plain": Net(None, _small("none", 90.0), _LRN, 0.0025, normalised=False),
     "resnet-50": Net(
         ModelSpec(name="resnet-50", args={"zero_gamma": False, "stride_in_1x1": True, "msra": True, "bn_eps": 1e-4}),
-        ModelSpec(name="resnet-small", args={"width": 8, "zero_gamma": False, "bn_eps": 1e-4}), _RES, 0.025, 1.0),
+        _RESNET, _RES, 0.025, 1.0),
     "cifar-alexnet": Net(None, _small("lrn", 63.0), _LRN, 0.0025, data="cifar10-any", normalised=False),
     "cifar-alexnet-bn": Net(None, _small("bn", 0.25), _BN, 0.005, data="cifar10-any"),
+    "cifar-plain": Net(None, _small("none", 63.0), _LRN, 0.0025, data="cifar10-any", normalised=False),
+    "cifar-resnet-50": Net(None, _RESNET, _RES, 0.025, 1.0, data="cifar10-any"),
 }  # fmt: skip
 """Pixels are on the authors' scale: 255 (LRN) or 255/256 (BN) times the standard deviation of the data.
 

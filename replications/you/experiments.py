@@ -102,7 +102,7 @@ def cells(preset: Preset) -> dict[str, tuple[str, list[Cell]]]:
     if preset == "paper":
         return found | {"local-rates": ("Local rates along training (Figure 2)", list(FIGURE_2))}
     plain = [Cell("plain", LARGE, o) for o in ("sgd", "lars")]
-    cifar = [Cell(f"cifar-{net}", LARGE, o) for net in BOTH for o in ("sgd", "lars")]
+    cifar = [Cell(f"cifar-{net}", LARGE, o) for net in (*BOTH, "plain", "resnet-50") for o in ("sgd", "lars")]
     return found | {
         "plain": ("The net without any normalisation at the batch for 8K", plain),
         "cifar": ("CIFAR-10 at the batch for 8K: is it one data set's story?", cifar),
@@ -256,7 +256,7 @@ def counterpart(spec: RunSpec) -> YouSpec | None:
 
 PLACES = {"small": SMALL, "mid": MID, "large": LARGE, "huge": HUGE, "most": MOST}
 LABELS = {"lrn": "alexnet", "bn": "alexnet-bn", "plain": "plain", "resnet": "resnet-50", "cifar_lrn": "cifar-alexnet",
-          "cifar_bn": "cifar-alexnet-bn"}  # fmt: skip
+          "cifar_bn": "cifar-alexnet-bn", "cifar_plain": "cifar-plain", "cifar_resnet": "cifar-resnet-50"}  # fmt: skip
 
 
 def roles(preset: Preset) -> dict[str, str | tuple[str, ...]]:
