@@ -37,9 +37,9 @@ CHOSEN: dict[str, float] = {
     "cifar-alexnet-256-lars": 16.0,
     "cifar-alexnet-bn-256": 0.16,
     "cifar-alexnet-bn-256-lars": 16.0,
-    "cifar-plain-256": 0.02,
-    "cifar-plain-256-lars": 16.0,
-    "cifar-resnet-50-256": 0.8,
+    "cifar-plain-256": 0.04,
+    "cifar-plain-256-lars": 8.0,
+    "cifar-resnet-50-256": 1.6,
     "cifar-resnet-50-256-lars": 64.0,
 }  # fmt: skip
 BEST_TRIAL = {"nesterov": 29, "lars": 20, "adam": 28}
