@@ -28,7 +28,7 @@ err = Console(stderr=True, soft_wrap=True, highlight=False, width=None if sys.st
 PaperKeys = Annotated[list[str], typer.Argument(metavar="PAPER...", help="which papers (see: list)")]
 PresetName = Annotated[str, typer.Option(help="paper (faithful), reduced (two CPU cores) or smoke (plumbing)")]
 Seeds = Annotated[int | None, typer.Option(min=1, help="only the first so many seeds of every arm")]
-SweepName = Annotated[str | None, typer.Option(help="only this sweep")]
+SweepNames = Annotated[list[str] | None, typer.Option("--sweep", help="only these sweeps")]
 Arms = Annotated[list[str] | None, typer.Option("--arm", help="only these arms; patterns such as 'kn-*-warmup' work")]
 Sets = Annotated[list[str] | None, typer.Option("--set", help="override a field: a.b=value; makes runs of their own")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON")]
@@ -106,7 +106,7 @@ def make_app(suite: Suite) -> typer.Typer:
 
     @app.command()
     def plan(
-        papers: PaperKeys, preset: PresetName = "reduced", seeds: Seeds = None, sweep: SweepName = None,
+        papers: PaperKeys, preset: PresetName = "reduced", seeds: Seeds = None, sweep: SweepNames = None,
         arm: Arms = None, set_: Sets = None, profile: Profile = "local", jobs: Jobs = None, devices: Devices = 1,
         nodes: Nodes = 1, micro_batch: Micro = None, workers: Workers = 0, threads: Threads = 1,
         accelerator: Accelerator = None, per_gpu: PerGpu = 1, images_per_s: Speed = None,
@@ -129,7 +129,7 @@ def make_app(suite: Suite) -> typer.Typer:
 
     @app.command()
     def run(
-        papers: PaperKeys, preset: PresetName = "reduced", seeds: Seeds = None, sweep: SweepName = None,
+        papers: PaperKeys, preset: PresetName = "reduced", seeds: Seeds = None, sweep: SweepNames = None,
         arm: Arms = None, set_: Sets = None, profile: Profile = "local", jobs: Jobs = None, devices: Devices = 1,
         nodes: Nodes = 1, micro_batch: Micro = None, workers: Workers = 0, threads: Threads = 1,
         accelerator: Accelerator = None, per_gpu: PerGpu = 1, images_per_s: Speed = None,

@@ -6,7 +6,7 @@ import importlib
 import itertools
 import re
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,29 +56,35 @@ class Paper:
         """The claims of ``claims.toml`` as plain dictionaries, in the order of the file."""
         return tomllib.loads((self.folder / "claims.toml").read_text())["claim"]
 
-    def runs(self, preset: str, seeds: int | None = None, sweep: str | None = None) -> dict[str, RunSpec]:
+    def runs(
+        self, preset: str, seeds: int | None = None, sweep: str | Collection[str] | None = None
+    ) -> dict[str, RunSpec]:
         """``{run_id: spec}`` of a preset in declared order, each run once.
 
         ``seeds`` keeps the first so many seeds of every arm. Raises SpecError for an unknown preset or sweep.
         """
         return {s.run_id: s for sw in self.select(preset, sweep) for s in _first_seeds(sw.specs, seeds)}
 
-    def planned(self, preset: str, seeds: int | None = None, sweep: str | None = None) -> dict[str, RunSpec]:
+    def planned(
+        self, preset: str, seeds: int | None = None, sweep: str | Collection[str] | None = None
+    ) -> dict[str, RunSpec]:
         """``runs`` of what a command for the preset works through: with ``reduced`` also ``own_scale``."""
         return {s.run_id: s for sw in self.select(preset, sweep, True) for s in _first_seeds(sw.specs, seeds)}
 
-    def select(self, preset: str, sweep: str | None = None, own_scale: bool = False) -> tuple[Sweep, ...]:
+    def select(
+        self, preset: str, sweep: str | Collection[str] | None = None, own_scale: bool = False
+    ) -> tuple[Sweep, ...]:
         if preset not in PRESETS:
             raise SpecError(f"unknown preset {preset!r}; there are: {', '.join(PRESETS)}")
         sweeps = self.sweeps(preset)
         if own_scale and preset == "reduced":
             sweeps = (*(s for s in self.sweeps("paper") if s.name in self.own_scale), *sweeps)
-        if sweep is None:
+        if not sweep:
             return sweeps
-        found = tuple(s for s in sweeps if s.name == sweep)
-        if not found:
-            raise SpecError(f"{self.key} has no sweep {sweep!r}; there are: {', '.join(s.name for s in sweeps)}")
-        return found
+        wanted = {sweep} if isinstance(sweep, str) else set(sweep)
+        if unknown := sorted(wanted - {s.name for s in sweeps}):
+            raise SpecError(f"{self.key} has no sweep {unknown[0]!r}; there are: {', '.join(s.name for s in sweeps)}")
+        return tuple(s for s in sweeps if s.name in wanted)
 
     def arms(self, template: str, preset: Preset) -> tuple[str, ...]:
         """``"kn-{grid}"`` → one arm name for each value of the role (roles that hold a tuple expand)."""

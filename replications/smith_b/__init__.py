@@ -25,7 +25,9 @@ PAPER = Paper(
         "Nothing is tuned: rates, drops, momentum and decay are the paper's for every arm and preset, since its claim "
         "is that an existing schedule can be converted as it is.",
         "Reduced, every run has 20 epochs and not 200, and a warm-up of the accumulator of 3.2 epochs (momentum 0.98) "
-        "is half of the first phase and not a twentieth: B5's loss should be larger than a point.",
+        "is half of the first phase and not a twentieth: B5's loss should be larger than a point. For the same reason "
+        "the error is still falling where Figure 3 creeps up (B1-shape), and the arms with few updates, down to 60, "
+        "may lose for want of training alone (B4 to B6); B7-specific sets that apart.",
         "Reduced, the net is a WRN-10 of half the width of WRN-10-1 with a strided stem.",
         "Up to the first drop of the noise, decay, hybrid and increase of one seed are the same run, bit by bit; "
         "curves are compared from there on.",
@@ -33,7 +35,10 @@ PAPER = Paper(
         "the cap. What the paper's input pipeline does is not known.",
         "The rate of vanilla SGD is that of SGD with momentum, so its noise scale is a tenth; the paper's panel does "
         "not say, but all panels are said to follow Figure 1.",
-        "Running averages of batch norm take an update for each ghost batch; the paper does not say how it does it.",
+        "Running averages of batch norm take an update for each ghost batch; the paper does not say how it does it. "
+        "Without ghost batches they take one a batch and lag by an epoch at the cap, hence B2-ghost-precise.",
+        "Seeds are 6 to 10: ten runs of `decay` and `hybrid` with seeds 1 to 5 had been looked at before the contrasts "
+        "were paired by seed, and judge nothing.",
         "Runs last 200 epochs, as in the recipe that the paper inherits; its curves end at about 205.",
         "Section 5.1 grows the batch to 16,000, Section 5.2 caps it at 5,120 although its first two schedules are said "
         "to be those of 5.1: both are run, as `increase` and `increase-capped`.",

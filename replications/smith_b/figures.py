@@ -177,6 +177,7 @@ TABLES = (
             Row("rate and batch ×125", "beyond"),
             Row("increased momentum", "higher-momentum"),
             Row("… longer", "higher-momentum-longer"),
+            Row("increased rate, longer", "higher-lr-longer"),
             Row("decay, longer", "decay-longer"),
             Row("Adam, √ rule", "adam-sqrt"),
         ),

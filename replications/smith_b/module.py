@@ -5,11 +5,12 @@ from __future__ import annotations
 import statistics
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 
 from replications.smith_b import method
-from replications.smith_b.experiments import WINDOWS, SmithBSpec
+from replications.smith_b.experiments import DROPS, WINDOWS, SmithBSpec
 from shared.module import ClassifierModule
 
 Rows = list[dict[str, float]]
@@ -47,9 +48,11 @@ class Module(ClassifierModule):
         """Medians of test error and training loss over stretches of training."""
         s = self.spec
         length = s.epochs or (s.updates or 0) / self.steps_per_epoch
+        places = s.drops if len(s.drops) == len(DROPS) else DROPS
         found = {}
-        for name, (start, end) in WINDOWS.items():
-            inside = [r for r in rows if start <= round(r["epoch"] / length, 6) <= end]
+        for name, window in WINDOWS.items():
+            start, end = np.interp(window, (0, *DROPS, 1), (0, *places, 1))
+            inside = [r for r in rows if start - 1e-6 <= r["epoch"] / length <= end + 1e-6]
             for metric in ("val/error", "train/loss") if inside else ():
                 found[f"{name}/{metric}"] = statistics.median(r[metric] for r in inside)
         return found

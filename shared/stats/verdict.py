@@ -286,11 +286,21 @@ def _not_run(paper: Paper, claim: Claim, why: dict[Preset, str]) -> str:
     if preset == "smoke":
         command = f"make smoke-{paper.key}"
     else:
-        usual = {s.arm for s in paper.planned("reduced").values() if s.preset == preset}
-        lacking = {a for case in _cases(paper, claim, preset) for a in case.needs}
-        bearable = preset == "paper" and lacking <= usual
-        command = f"make replicate-{paper.key}" + ("" if bearable else f" PRESET={preset}")
+        command = _command(paper, preset, {a for case in _cases(paper, claim, preset) for a in case.needs})
     return f"{missing}; to run: {command}"
+
+
+def _command(paper: Paper, preset: Preset, needed: set[str]) -> str:
+    """What trains the arms that a claim needs: the paper's own command or, where that leaves some out, their sweeps."""
+    plain = f"make replicate-{paper.key}"
+    if preset == "reduced" or needed <= {s.arm for s in paper.planned("reduced").values() if s.preset == preset}:
+        return plain
+    chosen = []
+    for sweep in paper.sweeps(preset):
+        if needed & (arms := {s.arm for s in sweep.specs}):
+            chosen.append(f"--sweep {sweep.name}")
+            needed = needed - arms
+    return f"{plain} PRESET={preset} ARGS='{' '.join(chosen)}'"
 
 
 def _cases(paper: Paper, claim: Claim, preset: Preset) -> list[Elementary]:

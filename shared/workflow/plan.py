@@ -8,6 +8,7 @@ import heapq
 import json
 import math
 import os
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,7 @@ def choose(
     results: Path,
     *,
     seeds: int | None = None,
-    sweep: str | None = None,
+    sweep: str | Collection[str] | None = None,
     arms: list[str] | None = None,
     assignments: list[str] | None = None,
 ) -> list[Task]:

@@ -121,8 +121,14 @@ def test_missing_arms_are_not_run_and_the_command_is_given(lab):
     found = one(lab, COLD, lab.rows({"b-2": 10}))
     assert (found["outcome"], found["scale"], found["n"], found["runs"]) == ("not-run", None, 0, [])
     assert "b-2-cold" in found["reason"]
-    assert "make replicate-fake PRESET=reduced" in found["reason"]
+    assert found["reason"].endswith("; to run: make replicate-fake")
     assert one(lab, COLD, NONE)["outcome"] == "not-run"
+
+
+def test_of_a_larger_scale_the_sweeps_that_lack_are_named(lab):
+    """The whole preset may be more than a machine can bear."""
+    found = one(lab, COLD.replace(', reduced = "direction"', ""), NONE)
+    assert found["reason"].endswith("; to run: make replicate-fake PRESET=paper ARGS='--sweep all'")
 
 
 def test_a_metric_nobody_recorded_is_not_run(lab):
