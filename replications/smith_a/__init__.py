@@ -42,7 +42,10 @@ PAPER = Paper(
         "B_opt is the best tested batch of each seed; its interval is over seeds, the paper's error bar (the tested "
         "batches next to it) stands beside it.",
         "Grids lie where the laws put the peak, so a law counts as reproduced only if the peaks lie inside them; where "
-        "the best batch of a mean curve lies at an end, the grid is extended by a factor of 1.5 and run again.",
+        "the best batch of a mean curve, or of most seeds, lies at an end, the grid is extended by a factor of 1.5 and "
+        "run again.",
+        "As in the paper, m varies at a fixed number of updates, so that a run with a small ε/(1 − m) has also trained "
+        "for less of the equation's time: A14's exponent is one at equal updates.",
         "The grids of B are ours: no plotted value of the paper could be recovered.",
     ),
     errata=(

@@ -16,10 +16,21 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Any, Literal
 
+from replications.smith_a.grids import (
+    ACC_EPS,
+    ACC_GRID,
+    CANDIDATES,
+    CHOSEN,
+    FAMILIES,
+    GRID,
+    N_LARGE,
+    OTHER,
+    TUNE_LRS,
+    TUNED,
+)
 from replications.smith_a.method import updates_at
 from replications.smith_a.spec import Convention, Evidence, SmithASpec
 from shared.paper import Sweep
@@ -38,57 +49,6 @@ UPDATES = 10000
 L2 = 0.1
 """λ of Appendix B on the summed cost."""
 
-
-CANDIDATES = tuple(
-    Convention(form, init, pixels)
-    for form in ("averaging", "reference")
-    for init in ("glorot", "he", "normal")
-    for pixels in ("unit", "standardised")
-)
-"""In the order in which ties are broken."""
-CHOSEN = Convention("averaging", "glorot", "unit")
-"""``method.choose`` on the ``pilot`` runs, which look at held-out images alone: see there for the rule."""
-OTHER = Convention("reference", "glorot", "unit")
-
-GRID = (1, 5, 10, 15, 20, 30, 45, 65, 100, 220, 1000)
-"""Figure 4; spacing 1.5 or less around the peak."""
-ACC_GRID = (30, 100)
-"""Figure 4 in the other convention at the paper's ε = 1: where training begins."""
-ACC_EPS = 0.1
-"""Rate of Figure 7's runs in the other convention: ε/(1 − m) then goes from 0.1 to 4, and every m trains. At m = 0.9
-that is the main curve itself: summing at ε(1 − m) is averaging at ε."""
-
-
-@dataclass(frozen=True)
-class Family:
-    """Curves of accuracy against B that differ in one quantity."""
-
-    axis: Literal["lr", "train_size", "momentum", "width"]
-    grids: Mapping[float, tuple[int, ...]]
-    base: float | None
-    """The value at which the curve is the main one, ``b-…``."""
-    values: tuple[float, ...]
-    """Those whose B_opt enter the exponent."""
-
-
-FAMILIES = {
-    "eps": Family("lr", {0.1: (2, 3, 5), 3: (45, 65, 100, 150), 10: (150, 220, 330, 500)}, 1, (0.1, 1, 3, 10)),
-    "n": Family("train_size", {5000: (45, 65, 100, 150), 20000: (100, 150, 220),
-                               40000: (100, 150, 220, 330, 500), 60000: (150, 220, 330, 500, 700)},
-                1000, (1000, 5000, 20000)),
-    "m": Family("momentum", {m: (20, 30, 45) for m in (0.0, 0.975)}, 0.9, (0.0, 0.9, 0.975)),
-    "acc-m": Family("momentum", {0.0: (2, 3, 5), 0.5: (4, 6, 9, 13), 0.975: (65, 100, 150, 220)}, 0.9,
-                    (0.0, 0.5, 0.9, 0.975)),
-    "width": Family("width", {200: (30, 45, 65), 3200: (12, 18, 27)}, 800, (200, 800, 3200)),
-}  # fmt: skip
-"""Figures 5, 6 and 7, Figure 7 with summed gradients, and Park et al. 2019. Grids lie around what the exact law makes
-of a peak between 30 and 45 at ε = 1; of N, between no growth and the linear law."""
-N_LARGE = (40000, 60000)
-
-TUNE_BATCHES = (30, 1000)
-TUNE_LRS = (0.3, 1.0, 3.0, 10.0)
-TUNED: dict[int, float] = {30: 1.0, 1000: 10.0}
-"""``method.best_rate`` on the ``tune`` runs, batch by batch: the lowest held-out error. Guesses until they are done."""
 EPOCHS_GRID = (100, 1000)
 """Run for as many epochs as ``b-30``: 300."""
 PILOT_GRID = (5, 10, 20, 30)
@@ -216,7 +176,7 @@ def _pilot() -> tuple[SmithASpec, ...]:
 def _tune() -> tuple[SmithASpec, ...]:
     length: dict[str, Any] = {"updates": UPDATES, "eval_every": UPDATES // EVALS}
     return tuple(paper_spec(f"tune-b-{b}-lr-{lr:g}", b, TUNE_SEED, eps=lr, data=_held_out(), **length)
-                 for b in TUNE_BATCHES for lr in TUNE_LRS)  # fmt: skip
+                 for b in TUNED for lr in TUNE_LRS)  # fmt: skip
 
 
 def tuned_arm(batch: int) -> str:
@@ -287,7 +247,7 @@ def _paper_sweeps() -> tuple[Sweep, ...]:
 
 # -- smaller presets ---------------------------------------------------------------------------------------------------
 
-FASHION_GRID = (10, 20, 30, 45, 65, 220)
+FASHION_GRID = (10, 20, 30, 45, 65, 100, 150, 220)
 FASHION_EPS = {eps: FAMILIES["eps"].grids[eps] for eps in (3.0, 10.0)}
 TINY = ModelSpec(name="mlp", args={"hidden": "16", "init": CHOSEN.init})
 SMOKE_GRID = (10, 30, 100, 1000)
@@ -375,6 +335,7 @@ def roles(preset: Preset) -> dict[str, str | tuple[str, ...]]:
         "width": words(FAMILIES["width"].values),
         "n_high": "20000",
         "tuned": tuple(tuned_arm(b) for b in TUNED),
+        "tuned_others": tuple(tuned_arm(b) for b in TUNED if b != BATCH),
         "tuned_small": tuned_arm(BATCH),
         "tuned_full": tuned_arm(FULL),
         "candidate": tuple(c.name for c in CANDIDATES),

@@ -250,6 +250,11 @@ FIGURES = (
         columns=2,
     ),
     _errors(
+        "tuned", "Beyond Figure 4", "Test error against the batch, each with a rate of its own",
+        "Ours alone, after Shallue et al. 2019: rates chosen on held-out images, five for each batch.",
+        "tuned", _grid("", ("ε = 1", "b-{grid}"), ("its best rate", "{tuned}")),
+    ),
+    _errors(
         "width-a", "Beyond Figure 4", "Test error against the batch by width of the net",
         "Ours alone, after Park et al. 2019: the best batch is one of a width.",
         "widths", _grid("", *WIDTHS),
@@ -287,6 +292,7 @@ CONTROLS = (
     Row("B = 30, L2", "l2-b-{small}"), Row("B = 1000, L2", "l2-b-{full}"),
     Row("B = 30, linear model", "linear-b-{small}"), Row("B = 1000, linear model", "linear-b-{full}"),
     Row("B = 30, momentum sums", "acc-b-30"), Row("B = 100, momentum sums", "acc-b-100"),
+    Row("B = 220, momentum sums", "acc-b-220"),
 )  # fmt: skip
 
 TABLES = (

@@ -22,7 +22,7 @@ def logistic_cost(w: np.ndarray, x: np.ndarray, y: np.ndarray, lam: float) -> fl
 
 def data_curvature(w: np.ndarray, x: np.ndarray) -> np.ndarray:
     """Eigenvalues s_i ≥ 0 of XᵀAX, A = diag p(1 − p), float64 [P]; those of Hess C are s_i + λ."""
-    a = _variance(x @ w)
+    a = variance(x @ w)
     return np.clip(np.linalg.eigvalsh((x * a[:, None]).T @ x), 0.0, None)
 
 
@@ -33,7 +33,7 @@ def occam(s: np.ndarray, lam: float) -> float:
 
 def occam_dual(w: np.ndarray, x: np.ndarray, lam: float) -> float:
     """The same from the N × N matrix: ½ ln det(1 + A^½ X Xᵀ A^½ / λ)."""
-    root = x * np.sqrt(_variance(x @ w))[:, None]
+    root = x * np.sqrt(variance(x @ w))[:, None]
     return float(0.5 * np.linalg.slogdet(np.eye(len(x)) + root @ root.T / lam)[1])
 
 
@@ -55,7 +55,7 @@ def mean_margin(w: np.ndarray, x: np.ndarray, y: np.ndarray) -> float:
     return float(np.mean((2 * y - 1) * (x @ w)) / np.linalg.norm(w[:-1]))
 
 
-def _variance(z: np.ndarray) -> np.ndarray:
+def variance(z: np.ndarray) -> np.ndarray:
     """p(1 − p) of logits z, exact in both tails."""
     return np.exp(-np.logaddexp(0.0, z) - np.logaddexp(0.0, -z))
 

@@ -42,9 +42,10 @@ class Module(ClassifierModule):
     def summarise(self, rows: Rows) -> dict[str, float]:
         """``end/error``, ``end/accuracy`` (percent) and ``end/loss`` (nats): means over the last fifth of training.
 
-        ``end/loss_min``, ``end/loss_rise`` (end minus lowest), ``end/trained`` (1 or 0), ``end/converged_at`` (updates
-        until within half a point of the end), ``error@<update>``, ``loss@<update>``. A run that stopped short of its
-        length has diverged: chance level, and no loss.
+        ``end/trained`` (1 or 0), ``error@<update>``, ``loss@<update>``. Of means over a tenth of the evaluations, so
+        that no single lucky one counts: ``end/loss_min`` and ``end/loss_rise`` (the last minus the lowest) and
+        ``end/converged_at`` (updates until within half a point of the end). A run that stopped short of its length has
+        diverged: chance level, and no loss.
         """
         length = self.spec.updates or 0
         found: dict[str, float] = {}
@@ -59,17 +60,23 @@ class Module(ClassifierModule):
         parts = [(EVERY * r["trainer/global_step"] / length, r) for r in rows]
         last = [r for part, r in parts if part == round(part) and part > EVERY - LAST]
         error, loss = (float(np.mean([r[k] for r in last])) for k in ("val/error", "val/loss"))
-        lowest = min(r["val/loss"] for r in rows)
-        near = next(r["trainer/global_step"] for r in rows if r["val/error"] <= error + CLOSE)
+        width = max(1, len(rows) // EVERY)
+        losses, errors = (smooth([r[k] for r in rows], width) for k in ("val/loss", "val/error"))
+        near = rows[width - 1 + int(np.argmax(errors <= errors[-1] + CLOSE))]["trainer/global_step"]
         return found | {
             "end/error": error,
             "end/accuracy": 100 - error,
             "end/loss": loss,
-            "end/loss_min": lowest,
-            "end/loss_rise": loss - lowest,
+            "end/loss_min": float(losses.min()),
+            "end/loss_rise": float(losses[-1] - losses.min()),
             "end/trained": float(100 - error >= method.TRAINED),
             "end/converged_at": float(near),
         }
+
+
+def smooth(values: list[float], width: int) -> np.ndarray:
+    """Means over ``width`` values in a row, float64 [n − width + 1]."""
+    return np.convolve(values, np.full(width, 1 / width), mode="valid")
 
 
 # -- measurements: (module, data, folders of the parents) → rows, summary ----------------------------------------------
@@ -134,8 +141,9 @@ def _b_opt(module: Module, data: Any, parents: list[Path]) -> tuple[Rows, dict[s
     """The peak of accuracy against B over the parents (Fig 4), on the test set and, chosen anew, on held-out images.
 
     ``b_opt`` with ``/low``, ``/high`` (the paper's error bar), ``/vertex`` (parabola), ``/inside``; ``peak/error``,
-    ``peak/gain`` (points over the largest batch); ``noise_scale``; ``held_out/b_opt``, ``held_out/error`` and
-    ``held_out/gain``: the test error, and gain, at the batch that is best on ``held_out`` other training images.
+    ``peak/gain`` (points over the largest batch); ``noise_scale``; ``held_out/b_opt``, ``held_out/inside``,
+    ``held_out/error`` and ``held_out/gain``: the test error, and gain, at the batch that is best on ``held_out`` other
+    training images.
     """
     runs = sorted((_finished(folder) for folder in parents), key=lambda run: run[0].batch_size)
     held = _held_out(module.spec, data) if module.spec.held_out else None
@@ -165,6 +173,7 @@ def _b_opt(module: Module, data: Any, parents: list[Path]) -> tuple[Rows, dict[s
         chosen = int(np.argmin([r["held_out/error"] for r in rows]))
         found |= {
             "held_out/b_opt": float(batches[chosen]),
+            "held_out/inside": float(0 < chosen < len(batches) - 1),
             "held_out/error": errors[chosen],
             "held_out/gain": errors[-1] - errors[chosen],
         }

@@ -52,9 +52,10 @@ def test_minimum_has_no_gradient_and_penalises_the_bias(digits, lam):
     np.testing.assert_allclose(started, w, atol=1e-4 * np.abs(w).max())
 
 
-def test_a_solver_that_stops_short_is_an_error(digits, monkeypatch):
+@pytest.mark.parametrize("bound", ["TOLERANCE", "EXCESS", "RELATIVE"])
+def test_a_solver_that_stops_short_is_an_error(bound, digits, monkeypatch):
     x, y = evidence.draw(*digits, SMALL, seed=4)["train"]
-    monkeypatch.setattr(evidence, "TOLERANCE", 0.0)
+    monkeypatch.setattr(evidence, bound, 0.0)
     with pytest.raises(evidence.NotConverged, match="λ = 1: the gradient has a component of"):
         evidence.minimum(x, y, 1.0)
 

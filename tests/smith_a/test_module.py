@@ -52,9 +52,20 @@ def test_rise_of_the_loss_and_time_to_converge():
     made[0]["val/error"], made[1]["val/error"], made[2]["val/error"] = 60.0, 10.6, 10.4
     found = module().summarise(made)
     assert found["end/converged_at"] == 150
-    assert found["end/loss_min"] == 0.5
-    assert found["end/loss_rise"] == pytest.approx(found["end/loss"] - 0.5)
+    assert found["end/loss_min"] == pytest.approx(0.55), "mean of a tenth of the evaluations: two"
+    assert found["end/loss_rise"] == pytest.approx((2.3 + 2.4) / 2 - 0.55)
     assert found["end/trained"] == 1
+
+
+def test_a_loss_that_only_jitters_does_not_rise():
+    """Against its lowest evaluation the end of such a run stands more than A8's hundredth of a nat above."""
+    noise = 0.5 + np.random.default_rng(0).normal(0, 0.004, 100)
+    made = rows(dict.fromkeys(range(10, 1001, 10), 10.0))
+    for row, loss in zip(made, noise, strict=True):
+        row["val/loss"] = loss
+    found = module(every=10).summarise(made)
+    assert found["end/loss"] - noise.min() > 0.01
+    assert 0 <= found["end/loss_rise"] < 0.005
 
 
 @pytest.mark.parametrize("how", ["stopped", "never evaluated", "infinite at the end"])

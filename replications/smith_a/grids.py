@@ -1,0 +1,65 @@
+"""Which conventions of momentum, start and pixels are tried, and which batches at each value of ε, N, m and width."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from replications.smith_a.spec import Convention
+
+CANDIDATES = tuple(
+    Convention(form, init, pixels)
+    for form in ("averaging", "reference")
+    for init in ("glorot", "he", "normal")
+    for pixels in ("unit", "standardised")
+)
+"""In the order in which ties are broken."""
+CHOSEN = Convention("averaging", "glorot", "unit")
+"""``method.choose`` on the ``pilot`` runs, which look at held-out images alone: see there for the rule."""
+OTHER = Convention("reference", "glorot", "unit")
+
+GRID = (1, 5, 10, 15, 20, 30, 45, 65, 100, 220, 1000)
+"""Figure 4; spacing about 1.5 around the peak."""
+ACC_GRID = (30, 100, 220)
+"""Figure 4 in the other convention at the paper's ε = 1: where training begins."""
+ACC_EPS = 0.1
+"""Rate of Figure 7's runs in the other convention: ε/(1 − m) then goes from 0.1 to 4, and every m trains. At m = 0.9
+that is the main curve itself: summing at ε(1 − m) is averaging at ε."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """Curves of accuracy against B that differ in one quantity."""
+
+    axis: Literal["lr", "train_size", "momentum", "width"]
+    grids: Mapping[float, tuple[int, ...]]
+    base: float | None
+    """The value at which the curve is the main one, ``b-…``."""
+    values: tuple[float, ...]
+    """Those whose B_opt enter the exponent."""
+
+
+FAMILIES = {
+    "eps": Family("lr", {0.1: (2, 3, 4, 6, 9), 3: (20, 30, 45, 65, 100, 150, 220),
+                         10: (45, 65, 100, 150, 220, 330, 500)}, 1, (0.1, 1, 3, 10)),
+    "n": Family("train_size", {5000: (30, 45, 65, 100, 150), 20000: (45, 65, 100, 150, 220, 330),
+                               40000: (100, 150, 220, 330, 500), 60000: (150, 220, 330, 500, 700)},
+                1000, (1000, 5000, 20000)),
+    "m": Family("momentum", {m: (15, 20, 30, 45, 65) for m in (0.0, 0.975)}, 0.9, (0.0, 0.9, 0.975)),
+    "acc-m": Family("momentum", {0.0: (2, 3, 4, 6, 9), 0.5: (4, 6, 9, 13), 0.975: (45, 65, 100, 150, 220)}, 0.9,
+                    (0.0, 0.5, 0.9, 0.975)),
+    "width": Family("width", {200: (30, 45, 65, 100, 150), 3200: (8, 12, 18, 27, 40)}, 800, (200, 800, 3200)),
+}  # fmt: skip
+"""Figures 5, 6 and 7, Figure 7 with summed gradients, and Park et al. 2019.
+
+Grids lie around what the exact law makes of a peak between 20 and 45 at ε = 1, wide enough to choose a batch that the
+law does not have: at ε = 3 and 10 and at the widths one that has not moved. Of N they reach from no growth to ∝ √N at
+20,000 and ∝ N at 5,000. A peak at the end of a grid means that the grid must be extended, by the factor of its last
+step, on that side.
+"""
+N_LARGE = (40000, 60000)
+
+TUNE_LRS = (0.3, 1.0, 3.0, 10.0, 30.0)
+TUNED: dict[int, float] = {10: 0.3, 30: 1.0, 100: 3.0, 220: 10.0, 1000: 10.0}
+"""``method.best_rate`` on the ``tune`` runs, batch by batch: the lowest held-out error. Guesses until they are done."""
