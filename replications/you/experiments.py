@@ -293,9 +293,9 @@ def roles(preset: Preset) -> dict[str, str | tuple[str, ...]]:
         )
     for letter, cell in zip("abc", FIGURE_2 if paper else LOCAL, strict=True):
         found[f"local_{letter}"] = arm(cell, preset)
-    shown = {**PLACES, **{f"local_{x}": b for x, b in zip("abc", (256, 1024, LARGE), strict=True)}}
+    shown = {**PLACES, **{f"local_{x}": c.batch for x, c in zip("abc", FIGURE_2 if paper else LOCAL, strict=True)}}
     for place, batch in shown.items():
-        here = batch_of(LOCAL["abc".index(place[-1])] if place.startswith("local") else Cell("alexnet", batch), preset)
+        here = batch_of(Cell("alexnet", batch), preset)
         found[f"b_{place}"] = size(batch) if paper else f"{size(here)} ({size(batch)})"
     found["resnet_256_lars"] = arm(Cell("resnet-50", 256, "lars"), preset)
     return found | {"norms_full": "alexnet-bn-norms" if paper else "alexnet-bn-norms-random"}

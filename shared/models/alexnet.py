@@ -34,7 +34,7 @@ class LocalResponseNorm(nn.Module):
     """x_c / (1 + α/n · Σ x_d²)^β over the n channels d around c (Krizhevsky et al. 2012, section 3.3; [b, C, H, W]).
 
     The sum is a 1×1 convolution of the squares by a banded matrix: equal to ``nn.LocalResponseNorm`` to float32's
-    rounding, forward and backward in a third of its time on a CPU. ``size`` n must be odd.
+    rounding, and faster on a CPU. ``size`` n must be odd.
     """
 
     band: Tensor

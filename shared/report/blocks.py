@@ -117,11 +117,13 @@ def _expected(shown: list[Source], verdicts: list[claims.Verdict]) -> str:
         parts += [f"{title}, {source.preset} scale:\n\n{_bare(grid)}" for title, grid in found]
     if verdicts:
         parts.append(f"Outcomes:\n\n{_bare(claims.outcomes(verdicts, shown[0].paper.key))}")
-    return "\n\n".join(parts)
+    return "\n\n".join(["Mean ± standard deviation over the seeds, and how many they are.", *parts])
 
 
 def _points(declared: Points, source: Source) -> list[tuple[str, Grid]]:
     """For each set of arms of a figure its metrics, a row for each arm; none for arms without any run."""
+    if declared.sweep in tables.CHOOSING:  # the table of choices has them
+        return []
     metrics: dict[tuple[str, ...], dict[str, str]] = {}
     for panel in declared.parts():
         for s in panel.series:

@@ -40,7 +40,7 @@ def check(verdicts: Iterable[Verdict]) -> list[Verdict]:
 
 def outcomes(verdicts: Sequence[Verdict], key: str) -> Grid:
     """Claim, place in the paper, what it says, outcome, scale: one row per verdict."""
-    columns = (Column("claim", 11), Column("where", 18), Column("what the paper says", 46), Column("outcome", 16),
+    columns = (Column("claim", 11), Column("where", 18), Column("claim in our words", 46), Column("outcome", 16),
                Column("scale", 9))  # fmt: skip
     rows = tuple((str(v["claim"]), number(v.get("where")), number(v.get("says")), f"`{v['outcome']}`",
                   number(v["scale"])) for v in verdicts)  # fmt: skip
@@ -92,9 +92,14 @@ def ours(verdict: Verdict) -> str:
 
 
 def interval(estimate: Any, bounds: Any) -> str:
-    """``0.12 [−0.05, 0.29]``; the estimate alone where there is no interval, ∞ for an open end."""
+    """``0.12 [−0.05, 0.29]``; the estimate alone where there is no interval, ∞ for an open end.
+
+    An interval without width is that of a number that is the same in all runs, and says so.
+    """
     if not isinstance(bounds, list | tuple) or len(bounds) != 2:
         return value(estimate)
+    if bounds[0] is not None and bounds[0] == bounds[1]:
+        return f"{value(estimate)} (the same in all runs)"
     low, high = ("∞" if b is None else value(float(b)) for b in bounds)
     return f"{value(estimate)} [{low}, {high}]"
 

@@ -161,7 +161,7 @@ def _reference_only(table: Table, source: Source) -> Grid:
 
 def tuning(source: Source, metric: str = SCORE) -> Grid:
     """Runs that chose settings: hold-out error of each arm, the lowest of arms alike but for ``-lr-<rate>`` marked."""
-    columns = (Column("sweep", 10), Column("arm", 30), Column("kn", 8, "right"), Column("η", 8, "right"),
+    columns = (Column("sweep", 10), Column("arm", 30), Column("batch", 8, "right"), Column("rate", 8, "right"),
                Column("hold-out error % (n)", 24, "right"), Column("lowest", 10, "center"))  # fmt: skip
     found: list[tuple[str, str, Summary]] = []
     declared = {sweep.name: sweep for sweep in source.paper.sweeps(source.preset)}
