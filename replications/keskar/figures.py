@@ -6,7 +6,9 @@ images, which is what the other runs measure.
 
 from __future__ import annotations
 
-from replications.keskar.experiments import WARM
+from dataclasses import replace
+
+from replications.keskar.experiments import TUNE_LRS, WARM
 from shared.report.declare import Cell, Curves, Panel, Points, Row, Series, Table
 
 NETS = ("f1", "f2", "c1", "c2", "c3", "c4")
@@ -245,6 +247,16 @@ TABLES = (
     _own("stopping", "Beyond Table 3", "Sharpness of F1 at 1e-3 by stopping point and maximiser, over 10,000 "
          "images (Table 3 has all)", "f1-path", (*STOPS, *PLATEAUS),
          Cell("train loss", LOSS), *BY_MAXIMISER),
+    _own("ordering", "Beyond Table 3", "When is LB the sharper one? F1 at 1e-3, at the plateau of the training loss",
+         "f1-tables",
+         (Row("L-BFGS-B from x, all 60,000 images", "sharp/full"), Row("… over 10,000", f"{PART}/full"),
+          Row("… on the sum, 10,000", f"{PART}/full-sum"), Row("… from a random start, 10,000", f"{PART}/full-random"),
+          Row("sign ascent, 10,000", f"{PART}/full-sign"), Row("in a subspace, 60,000", "sharp/subspace")),
+         *(Cell(b, "{row}@0.001", f"f1-{a}") for b, a, _ in BATCHES),
+         *(Cell(f"{b}, weights at their bound", "{row}@0.001/at_bound", f"f1-{a}") for b, a, _ in BATCHES)),
+    _own("tuning", "Beyond Table 2", "Adam's rate: accuracy and sharpness of F1, on a run each", "tune",
+         tuple(Row(f"{b}, η = {lr:g}", f"tune-f1-{a}-lr-{lr:g}") for b, a, _ in BATCHES for lr in TUNE_LRS),
+         *ACCURACY, *BY_MAXIMISER),
     _own("maximisers", "Beyond Figure 5", "Sharpness of LB from SB's iterates at 1e-3, by maximiser",
          "f1-warm-maximisers", tuple(Row(f"from epoch {k}", f"f1-maximisers-from-{k}") for k in WARM),
          Cell("train loss", LOSS), *BY_MAXIMISER),
@@ -261,11 +273,14 @@ TABLES = (
            for heading, metric in (("sharpness 1e-3", "full"), ("adaptive", "adaptive"), ("top λ", "hessian")))),
     _own("controls", "Beyond Table 2", "Is the gap of F1 one of tuning, or of updates?", "f1-tuned",
          (Row("SB", "f1-sb"), Row("LB", "f1-lb"), Row("SB, rate tuned", "f1-sb-tuned"),
-          Row("LB, rate tuned", "f1-lb-tuned"), Row("SB, 600 updates", "f1-sb-600-updates"),
-          Row("LB, 600 updates", "f1-lb-600-updates")),
+          Row("LB, rate tuned", "f1-lb-tuned"), Row("LB, 7,020 updates", "f1-lb-7020-updates")),
          *ACCURACY, *_boxes(), DISTANCE),
+    _own("maximisers-c1", "Beyond Table 3", "Sharpness of C1's solutions at 1e-3, by maximiser", "maximisers",
+         tuple(Row(b, f"c1-{a}-maximisers") for b, a, _ in BATCHES),
+         *(replace(cell, metric=cell.metric.replace(PART, "sharp")) for cell in BY_MAXIMISER), preset="reduced"),
     _own("fashion", "Tables 2–4 on Fashion-MNIST", "F1 on data that the paper does not have", "fashion",
-         (Row("SB", "fashion-sb"), Row("LB", "fashion-lb")), *ACCURACY, *_boxes(),
+         (Row("SB", "fashion-sb"), Row("LB", "fashion-lb")), *ACCURACY, Cell("all images 1e-3", "sharp/full@0.001"),
+         *_boxes(),
          Cell("sign 1e-3", f"{PART}/full-sign@0.001"), Cell("subspace 1e-3", f"{PART}/subspace@0.001"),
          preset="reduced"),
 )  # fmt: skip

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from torch import Tensor
+from torch.nn import functional as F
 
 from replications.keskar import method
 from replications.keskar.experiments import KeskarSpec
@@ -38,6 +40,16 @@ class Module(ClassifierModule):
     """Cross-entropy by Adam at a fixed rate; stops on a plateau, starts from another run's iterate, measures."""
 
     spec: KeskarSpec
+    _counted: tuple[int, int] | None = None
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        # Inner steps compute one batch's loss again and again; the record has it as it was before the first.
+        key = (self.current_epoch, batch_idx)
+        if self.spec.inner_steps > 1 and key == self._counted:
+            images, labels, weight = batch
+            return F.cross_entropy(self.net(images), labels) * weight
+        self._counted = key
+        return super().training_step(batch, batch_idx)
 
     def configure_callbacks(self) -> list[pl.Callback]:
         spec = self.spec
