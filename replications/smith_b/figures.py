@@ -72,16 +72,16 @@ FIGURES = (
     ),
     _accuracy(
         "fig4", "Figure 4", "Test accuracy without momentum and with Adam",
-        "In the paper: without momentum there is no sag; with Adam both growing batches lie a point below the decaying "
-        "rate before the second drop.",
+        "The legend gives the error. In the paper: without momentum there is no sag; with Adam both growing batches "
+        "lie a point below the decaying rate before the second drop.",
         (_schedules("(a) vanilla SGD", "sgd-"), _schedules("(b) Adam", "adam-")), "optimizers",
     ),
     Curves(
         key="fig5",
         where="Figure 5",
         title="Test accuracy against updates",
-        caption="All arms see as many epochs. In the paper: 80,000, 29,000, 6,500 and 2,500 updates, the last at a "
-        "point less. Its points are the ends of the curves.",
+        caption="All arms see as many epochs; the legend gives the error. In the paper: 80,000, 29,000, 6,500 and "
+        "2,500 updates, the last at a point less. Its points are the ends of the curves.",
         panels=(Panel("", tuple(Series(label, arm, ACCURACY, color) for label, arm, color in FASTER)),),
         sweep="updates",
         x=STEPS,
@@ -164,7 +164,7 @@ TABLES = (
     ),
     Table(
         key="controls",
-        where="ours",
+        where="Beyond Figures 3 to 5",
         title="Controls",
         rows=(
             Row("decay", "decay"),

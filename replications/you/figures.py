@@ -107,12 +107,12 @@ FIGURES = (
         where="Figure 2",
         title="Local learning rates along training",
         caption="In the paper (batches 256, 1K and 8K): a peak in the first epochs, and the lower the larger the "
-        "batch. Here, with the paper's in brackets: those for 512, 4K and 8K; conv5's rates rise instead. The paper's "
-        "scale cannot be equation 6's (E5).",
+        "batch. The legend has our batch, which stands for 512, 4K and 8K, and then the paper's. Here conv5's rates "
+        "rise instead. The paper's scale cannot be equation 6's (E5).",
         panels=tuple(_local(t) for t in ("conv1.weight", "conv1.bias", "conv5.weight", "conv5.bias")),
         sweep="lars",
         y_label="local rate λ",
-        columns=2,
+        columns=4,
         reference="fig2.csv",
     ),
     Curves(
