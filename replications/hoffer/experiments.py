@@ -100,6 +100,8 @@ class Arm:
     base: int = 1
     """Rates are scaled from this many times |B_S|."""
     early: bool = False
+    longer: bool = False
+    """SB's batch for the epochs of RA, so |B_L|/|B_S| times SB's updates."""
 
 
 ARMS = {
@@ -116,13 +118,14 @@ ARMS = {
     "lr-base-x2": Arm(lr=True, base=2),
     "lr-2048": Arm(ratio=16, lr=True, base=2),
     "sb-early": Arm(ratio=1, early=True),
+    "sb-long": Arm(ratio=1, longer=True),
 }
 COLUMNS = ("sb", "lb", "lr", "gbn")
 """Table 1 without its last column, which costs |B_L|/|B_S| times as much."""
 CHANGES = ("kept", "unflipped", "replaced")
 """Endings of arms that change one thing: momentum kept, digits not mirrored, examples drawn with replacement."""
 BY_BATCH = re.compile(r"(gbn-)?batch-(\d+)")
-OURS = re.compile(r".*-(kept|unflipped|replaced|lr-base-x2|sb-early)|f1-(ra-8|batch-2048|lr-2048)")
+OURS = re.compile(r".*-(kept|unflipped|replaced|lr-base-x2|sb-early|sb-long)|f1-(ra-8|batch-2048|lr-2048)")
 """Arms that the paper does not have."""
 
 _STEP = ((81, 0.1), (122, 0.01), (164, 0.001))
@@ -190,7 +193,7 @@ def arm(preset: Preset, net: str, kind: str, seed: int) -> HofferSpec:
     else:
         a = ARMS[plain]
         batch = n.large if a.ratio is None else a.ratio * n.small
-    stretch = batch // n.small if a.stretch else 1
+    stretch = batch // n.small if a.stretch else n.large // n.small if a.longer else 1
     regime = ((n.regime[0][0] // 2, n.regime[0][1]), *n.regime[1:]) if a.early else n.regime
     epochs, regime = method.adapted(n.epochs, tuple(r for r in regime if r[0] < n.epochs), stretch)
     data = n.data
@@ -261,6 +264,7 @@ def _paper_sweeps() -> tuple[Sweep, ...]:
     table, ra = "Small and large batch, +LR and +GBN (Table 1)", "Regime adaptation: as many updates (Table 1)"
     momentum = "Momentum kept over the epochs, which the released code resets"
     unflipped, replaced = "Digits not mirrored, unlike in the released code", "Examples drawn with replacement"
+    longer = "SB for as many epochs as regime adaptation takes"
     sweeps = [
         of("f1", "table1", table, COLUMNS),
         of("f1", "momentum", momentum, ("lb-kept",), CURVE_SEEDS),
@@ -288,6 +292,7 @@ def _paper_sweeps() -> tuple[Sweep, ...]:
         of("r44", "confounds", "Momentum kept; rates scaled from 2·|B_S|; the rate dropped early",
            (*(f"{kind}-kept" for kind in COLUMNS), "lr-base-x2", "sb-early")),
         of("r44", "replacement", replaced, ("sb-replaced", "lb-replaced")),
+        of("r44", "longer", longer, ("sb-long",), CURVE_SEEDS),
         Sweep("r44-potential", "The loss at random points around the start",
               tuple(potential("paper", "r44", s) for s in CURVE_SEEDS)),
         of("alexnet", "table2", "ImageNet at 4096 and 8192 (Table 2)", (*COLUMNS, "ra", "gbn-8k", "ra-8k")),
@@ -312,6 +317,8 @@ def _small_sweeps(preset: Preset) -> tuple[Sweep, ...]:
               _arms(preset, "r44", confounds, seeds)),
         Sweep("r44-replacement", "Examples drawn with replacement",
               _arms(preset, "r44", ("sb-replaced", "lb-replaced"), seeds)),
+        Sweep("r44-longer", "SB for as many epochs as regime adaptation takes",
+              _arms(preset, "r44", ("sb-long",), few)),
         Sweep("r44-potential", "The loss at random points around the start",
               tuple(potential(preset, "r44", s) for s in few)),
     ]  # fmt: skip

@@ -109,6 +109,14 @@ def test_the_adapted_regime_makes_as_many_updates(tmp_path):
     assert drops[1].to_numpy() == pytest.approx(drops[0].to_numpy() * math.sqrt(8))
 
 
+def test_the_longer_small_batch_sees_as_many_images_as_the_adapted_large_one():
+    for preset in ("smoke", "reduced", "paper"):
+        sb, ra, long = (experiments.arm(preset, "r44", kind, 1) for kind in ("sb", "ra", "sb-long"))
+        assert (long.epochs, long.eval_every) == (ra.epochs, ra.eval_every)
+        assert [e for e, _ in long.regime] == [e for e, _ in ra.regime]
+        assert (long.batch_size, long.lr, long.bn_batch) == (sb.batch_size, sb.lr, sb.bn_batch)
+
+
 def test_distances_are_of_the_weights_and_stand_at_log_spaced_updates(tmp_path):
     spec = smoke("sb", epochs=2, regime=((1, 0.1),))
     _, home, record = run(spec, tmp_path)
