@@ -53,8 +53,8 @@ PAPER = Paper(
         "Figure 2 does not say of which weights its distances are; ours are given for all of them and for the first "
         "tensor, and judged by order and shape alone.",
         "Regime adaptation sees |B_L|/|B_S| times as many images as SB, and the paper sets it against SB's shorter "
-        "training alone. One arm of ours, ``sb-long``, has SB train for as many epochs as RA, reduced; its claim, "
-        "C-longer, was written when SB and RA had been seen and ``sb-long`` had not.",
+        "training alone. One arm of ours, ``sb-long``, has SB train for as many epochs as RA, reduced; its claims, "
+        "C-longer and H2-log-later, were written when the other arms had been seen and ``sb-long`` had not.",
         "The random potential of the small net is measured up to a distance of 3, a seventh of the norm of its weights "
         "at the start, as the slides' 10 is of ResNet44's; over 500 images instead of 1,000.",
         "Arms that take back one thing have three seeds where its effect is large beside the spread of seeds.",

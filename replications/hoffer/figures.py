@@ -165,7 +165,8 @@ def _variants(net: str, metric: str = ERROR) -> tuple[Cell, ...]:
 
 
 ROWS = tuple(Row(label, net) for label, net in NETS)
-FITS = tuple(Row(label, f"r44-{kind}") for label, kind, _ in (HALF, *BATCHES))
+FITS = (*(Row(label, f"r44-{kind}") for label, kind, _ in (HALF, *BATCHES)),
+        Row("|B_S| for as many epochs as RA", "r44-sb-long"))  # fmt: skip
 ENDS = (Cell("last epoch %", ERROR), Cell("best epoch %", BEST), Cell("training %", TRAIN))
 VARIANTS = (Row("as released", ""), Row("momentum kept", "-kept"), Row("digits not mirrored", "-unflipped"),
             Row("drawn with replacement", "-replaced"))  # fmt: skip
@@ -270,7 +271,7 @@ TABLES = (
            Row("SB for as many epochs as RA", "r44-sb-long")),
           "r44-noise, r44-confounds, r44-longer", cells=ENDS, presets=ONLY),
     Table("fits", "Figure 2, more closely", "Does the distance grow like log t or √t? By batch, epoch 2 to the drop",
-          FITS, "r44-batches, r44-table1",
+          FITS, "r44-batches, r44-table1, r44-longer",
           cells=(_fit("AICc gain of log t over √t", "log-over-sqrt"),
                  _fit("the same, first tensor", "log-over-sqrt", "first"), _fit("slope in ln t", "slope"),
                  _fit("R² of log t", "r2-log"), _fit("exponent of a power", "exponent"),
