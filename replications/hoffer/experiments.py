@@ -28,7 +28,7 @@ LONG_SEEDS = (1, 2)
 """Of the runs of 1,600 epochs."""
 PER_OCTAVE = 8
 OWN_SCALE = ("f1-table1", "f1-momentum", "f1-potential")
-"""Sweeps of the paper preset that two cores bear beside ``reduced``; F1's others cost as much again (see README)."""
+"""Sweeps of the paper preset that two cores bear beside ``reduced``; F1's others take thrice as long (see README)."""
 
 
 class Potential(Frozen):
@@ -193,7 +193,8 @@ def arm(preset: Preset, net: str, kind: str, seed: int) -> HofferSpec:
     else:
         a = ARMS[plain]
         batch = n.large if a.ratio is None else a.ratio * n.small
-    stretch = batch // n.small if a.stretch else n.large // n.small if a.longer else 1
+    adapted_to = batch if a.stretch else n.large if a.longer else n.small
+    stretch = adapted_to // n.small
     regime = ((n.regime[0][0] // 2, n.regime[0][1]), *n.regime[1:]) if a.early else n.regime
     epochs, regime = method.adapted(n.epochs, tuple(r for r in regime if r[0] < n.epochs), stretch)
     data = n.data
@@ -264,7 +265,7 @@ def _paper_sweeps() -> tuple[Sweep, ...]:
     table, ra = "Small and large batch, +LR and +GBN (Table 1)", "Regime adaptation: as many updates (Table 1)"
     momentum = "Momentum kept over the epochs, which the released code resets"
     unflipped, replaced = "Digits not mirrored, unlike in the released code", "Examples drawn with replacement"
-    longer = "SB for as many epochs as regime adaptation takes"
+    batches, *rest = _residual_sweeps("paper")
     sweeps = [
         of("f1", "table1", table, COLUMNS),
         of("f1", "momentum", momentum, ("lb-kept",), CURVE_SEEDS),
@@ -285,16 +286,9 @@ def _paper_sweeps() -> tuple[Sweep, ...]:
     for net in ("r44", "c1", "vgg", "c3", "wrn"):
         sweeps += [of(net, "table1", table, COLUMNS), of(net, "ra", ra, ("ra",))]
     sweeps += [
-        of("r44", "batches", "Error and distance from the start by batch, as is and +LR+GBN (Fig 1, 2)",
-           ("sb", *_by_batch("paper")), CURVE_SEEDS),
+        batches,
         of("r44", "fig3", "Regime adaptation at 2048 (Fig 3)", ("ra-16",)),
-        of("r44", "noise", "Multiplicative noise in place of the √ rule", ("noise",)),
-        of("r44", "confounds", "Momentum kept; rates scaled from 2·|B_S|; the rate dropped early",
-           (*(f"{kind}-kept" for kind in COLUMNS), "lr-base-x2", "sb-early")),
-        of("r44", "replacement", replaced, ("sb-replaced", "lb-replaced")),
-        of("r44", "longer", longer, ("sb-long",)),
-        Sweep("r44-potential", "The loss at random points around the start",
-              tuple(potential("paper", "r44", s) for s in CURVE_SEEDS)),
+        *rest,
         of("alexnet", "table2", "ImageNet at 4096 and 8192 (Table 2)", (*COLUMNS, "ra", "gbn-8k", "ra-8k")),
     ]  # fmt: skip
     return tuple(sweeps)
@@ -304,12 +298,12 @@ def _by_batch(preset: Preset) -> tuple[str, ...]:
     return tuple(f"{kind}batch-{b}" for kind in ("", "gbn-") for b in grid(preset))
 
 
-def _small_sweeps(preset: Preset) -> tuple[Sweep, ...]:
-    seeds, few = (SEEDS, CURVE_SEEDS) if preset == "reduced" else (SEEDS[:2], SEEDS[:1])
+def _residual_sweeps(
+    preset: Preset, seeds: tuple[int, ...] = SEEDS, few: tuple[int, ...] = CURVE_SEEDS
+) -> tuple[Sweep, ...]:
+    """What every preset asks of ResNet44 beside Table 1; the batches of Figures 1 and 2 come first."""
     confounds = (*(f"{kind}-kept" for kind in COLUMNS), "lr-base-x2", "sb-early")
-    sweeps = [
-        Sweep("r44-table1", "Table 1 with |B_L|/|B_S| = 8, a small residual net",
-              _arms(preset, "r44", (*COLUMNS, "ra"), seeds)),
+    return (
         Sweep("r44-batches", "Error and distance from the start by batch, as is and +LR+GBN (Fig 1, 2)",
               _arms(preset, "r44", ("sb", *_by_batch(preset)), few)),
         Sweep("r44-noise", "Multiplicative noise in place of the √ rule", _arms(preset, "r44", ("noise",), seeds)),
@@ -321,6 +315,15 @@ def _small_sweeps(preset: Preset) -> tuple[Sweep, ...]:
               _arms(preset, "r44", ("sb-long",), seeds)),
         Sweep("r44-potential", "The loss at random points around the start",
               tuple(potential(preset, "r44", s) for s in few)),
+    )  # fmt: skip
+
+
+def _small_sweeps(preset: Preset) -> tuple[Sweep, ...]:
+    seeds, few = (SEEDS, CURVE_SEEDS) if preset == "reduced" else (SEEDS[:2], SEEDS[:1])
+    sweeps = [
+        Sweep("r44-table1", "Table 1 with |B_L|/|B_S| = 8, a small residual net",
+              _arms(preset, "r44", (*COLUMNS, "ra"), seeds)),
+        *_residual_sweeps(preset, seeds, few),
     ]  # fmt: skip
     if "c1" in NETS[preset]:
         c1 = _arms(preset, "c1", (*COLUMNS, "ra"), seeds)

@@ -291,12 +291,11 @@ def roles(preset: Preset) -> dict[str, str | tuple[str, ...]]:
         found[f"{label}_long"], found[f"{label}_longest"] = (
             arm(replace(cell, variant=v), preset) for v in LENGTHS[1::2]
         )
-    for letter, cell in zip("abc", FIGURE_2 if paper else LOCAL, strict=True):
-        found[f"local_{letter}"] = arm(cell, preset)
     for place, batch in PLACES.items():
         here = size(batch_of(Cell("alexnet", batch), preset))
         found[f"b_{place}"] = here if paper else f"{here} ({size(batch)})"
     for x, ours, theirs in zip("abc", LOCAL, FIGURE_2, strict=True):  # not the same batches, even in proportion
+        found[f"local_{x}"] = arm(theirs if paper else ours, preset)
         found[f"b_local_{x}"] = size(theirs.batch) if paper else f"{size(batch_of(ours, preset))}, {size(theirs.batch)}"
     found["resnet_256_lars"] = arm(Cell("resnet-50", 256, "lars"), preset)
     return found | {"norms_full": "alexnet-bn-norms" if paper else "alexnet-bn-norms-random"}

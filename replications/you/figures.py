@@ -51,6 +51,13 @@ def _search(title: str, metric: str) -> Panel:
     return Panel(title, tuple(lines), presets=("reduced", "smoke"))
 
 
+def _rates(key: str, where: str, tensors: tuple[str, ...], caption: str) -> Figure:
+    return Figure(
+        key=key, where=where, title="Local learning rates along training", caption=caption,
+        panels=tuple(_local(t) for t in tensors), sweep="lars", y_label="local rate λ", columns=2, reference="fig2.csv",
+    )  # fmt: skip
+
+
 FIGURES = (
     Points(
         key="cliff",
@@ -102,30 +109,13 @@ FIGURES = (
         share_y=False,
         columns=1,
     ),
-    Figure(
-        key="fig2",
-        where="Figure 2",
-        title="Local learning rates along training",
-        caption="In the paper (batches 256, 1K and 8K): a peak in the first epochs, and the lower the larger the "
+    _rates(
+        "fig2", "Figure 2", ("conv1.weight", "conv5.weight"),
+        "In the paper (batches 256, 1K and 8K): a peak in the first epochs, and the lower the larger the "
         "batch. The legend has our batch, which stands for 512, 4K and 8K, and then the paper's. Here conv5's rates "
         "rise instead. The paper's scale cannot be equation 6's (E5).",
-        panels=tuple(_local(t) for t in ("conv1.weight", "conv5.weight")),
-        sweep="lars",
-        y_label="local rate λ",
-        columns=2,
-        reference="fig2.csv",
     ),
-    Figure(
-        key="fig2-biases",
-        where="Figure 2, biases",
-        title="Local learning rates along training",
-        caption="As Figure 2, for biases.",
-        panels=tuple(_local(t) for t in ("conv1.bias", "conv5.bias")),
-        sweep="lars",
-        y_label="local rate λ",
-        columns=2,
-        reference="fig2.csv",
-    ),
+    _rates("fig2-biases", "Figure 2, biases", ("conv1.bias", "conv5.bias"), "As Figure 2, for biases."),
     Curves(
         key="fig3",
         where="Figure 3",
