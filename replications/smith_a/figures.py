@@ -6,6 +6,8 @@ laws as exponents.
 
 from __future__ import annotations
 
+from replications.smith_a.experiments import PILOT_GRID
+from replications.smith_a.grids import CANDIDATES, TUNE_LRS, TUNED
 from shared.report.declare import Cell, Curves, Panel, Points, Row, Series, Table
 from shared.spec import Preset, RunSpec
 
@@ -251,7 +253,7 @@ FIGURES = (
     ),
     _errors(
         "tuned", "Beyond Figure 4", "Test error against the batch, each with a rate of its own",
-        "Ours alone, after Shallue et al. 2019: rates chosen on held-out images, five for each batch.",
+        "Ours alone, after Shallue et al. 2019: rates chosen on held-out images, six for each batch.",
         "tuned", _grid("", ("ε = 1", "b-{grid}"), ("its best rate", "{tuned}")),
     ),
     _errors(
@@ -296,6 +298,12 @@ CONTROLS = (
 )  # fmt: skip
 
 TABLES = (
+    Table("pilot", "Before Figure 4", "Held-out error % after 2,000 updates at ε = 1: which convention has the threshold",
+          tuple(Row(c.name, c.name) for c in CANDIDATES), "pilot", presets=AT_PAPER,
+          cells=tuple(Cell(f"B = {b}", "val/error", f"pilot-{{row}}-b-{b}") for b in PILOT_GRID)),
+    Table("tune", "Before the rates of their own", "Held-out error % after 10,000 updates: the rate for each batch",
+          tuple(Row(f"B = {b}", str(b)) for b in TUNED), "tune", presets=AT_PAPER,
+          cells=tuple(Cell(f"ε = {lr:g}", "val/error", f"tune-b-{{row}}-lr-{lr:g}") for lr in TUNE_LRS)),
     Table("peaks", "Figures 4 to 7", "The best batch of each curve, on the test set and on held-out images", CURVES,
           "batch-size, rates, sizes, accumulating, momentum, widths",
           cells=(Cell("B_opt", "b_opt"), Cell("lower", "b_opt/low"), Cell("upper", "b_opt/high"),
