@@ -298,7 +298,7 @@ CONTROLS = (
 )  # fmt: skip
 
 TABLES = (
-    Table("pilot", "Before Figure 4", "Held-out error % after 2,000 updates at ε = 1: which convention has the threshold",
+    Table("pilot", "Before Figure 4", "Held-out error % after 2,000 updates: which convention has the threshold",
           tuple(Row(c.name, c.name) for c in CANDIDATES), "pilot", presets=AT_PAPER,
           cells=tuple(Cell(f"B = {b}", "val/error", f"pilot-{{row}}-b-{b}") for b in PILOT_GRID)),
     Table("tune", "Before the rates of their own", "Held-out error % after 10,000 updates: the rate for each batch",
