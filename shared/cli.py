@@ -168,9 +168,12 @@ def make_app(suite: Suite) -> typer.Typer:
     @app.command()
     def verdicts(paper: OnePaperArgument = None, as_json: Json = False) -> None:
         """One outcome a claim, from the collated runs."""
+        from shared.report.claims import ours
         from shared.workflow.outcome import verdict_rows
 
         rows = [row for p in _papers(suite, paper) for row in verdict_rows(p, results_dir())]
+        if not as_json:
+            rows = [{**row, "ours": ours(row)} for row in rows]
         show(rows, as_json, only=("paper", "claim", "outcome", "scale", "n", "ours", "reason"))
 
     @app.command()

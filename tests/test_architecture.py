@@ -135,7 +135,8 @@ def test_the_top_level_holds_what_it_may_hold():
 def test_every_make_command_of_readme_and_cards_exists():
     targets = make_targets()
     for page in [REPO / "README.md", *(REPO / "replications").glob("*/README.md")]:
-        for target in re.findall(r"\bmake ([a-z][a-z-]*)", page.read_text(encoding="utf-8")):
+        text = page.read_text(encoding="utf-8")
+        for target in re.findall(r"(?:^ *|[`;&] ?)make ([a-z][a-z-]*)", text, re.MULTILINE):  # prose may "make" too
             pattern = re.sub(r"^(replicate|smoke)-(?!<)\w+$", r"\1-%", target)
             assert target in targets or pattern in targets, f"{name(page)}: make {target}"
 

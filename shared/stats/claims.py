@@ -143,6 +143,16 @@ class Test(Strict):
     def margin_at(self, preset: str) -> float:
         return self.margin[preset] if isinstance(self.margin, dict) else self.margin
 
+    @property
+    def below(self) -> bool:
+        """``greater`` of −x, which is how a claim says that x is less than a bound; it is reported as that."""
+        return self.rule == "greater" and not self.b and all(term.weight < 0 for term in self.a)
+
+    def words_at(self, preset: str) -> tuple[str, float]:
+        """Rule and margin as they are reported."""
+        margin = self.margin_at(preset)
+        return ("less", -margin or 0.0) if self.below else (self.rule, margin)
+
     def speaks_at(self, preset: str) -> bool:
         return not self.only or preset in self.only
 

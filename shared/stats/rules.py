@@ -130,6 +130,14 @@ def greater(d: Estimate, margin: float = 0.0, refute: float = ALPHA, signed: boo
     return _between(d, margin, math.inf, margin, refute, f"greater than {margin:g}", signed and margin >= 0)
 
 
+def below(found: Result) -> Result:
+    """What ``greater`` found of −x, told of x: the same finding, the same sides."""
+    bounds = None if found.interval is None else (-found.interval[1], -found.interval[0])
+    margin = -(found.margin or 0.0) or 0.0
+    reason = found.reason.replace(f"greater than {found.margin:g}", f"less than {margin:g}")
+    return replace(found, estimate=-found.estimate, interval=bounds, margin=margin, reason=reason)
+
+
 def monotone(
     groups: Sequence[Samples], margin: float = 0.0, refute: float = ALPHA, at_chance: Sequence[bool] = ()
 ) -> Result:

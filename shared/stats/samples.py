@@ -45,7 +45,8 @@ class Elementary:
             return " < ".join(self.arms) if self.test.rule == "monotone" else ", ".join(self.arms)
         if self.test.rule == "curves_overlap":
             return f"d({self.a[0].arm}, {self.b[0].arm})"
-        left, right = _side(self.a), _side(self.b)
+        flip = -1 if self.test.below else 1
+        left, right = _side(tuple(t.model_copy(update={"weight": flip * t.weight}) for t in self.a)), _side(self.b)
         label = left if not right else f"{left} − ({right})" if len(self.b) > 1 else f"{left} − {right}"
         return f"{label} in {self.test.metric}" if self.test.metric else label
 

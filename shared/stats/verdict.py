@@ -145,6 +145,7 @@ def _apply(claim: Claim, case: Elementary, runs: Runs, margin: float, refute: fl
         found = rules.equivalent(d, margin, refute) if test.rule == "equivalent" else rules.greater(
             d, margin, refute, signed=not distance
         )  # fmt: skip
+        found = rules.below(found) if test.below else found
     elif test.rule == "curves_overlap":
         a, b = case.a[0], case.b[0]
         part = runs.distance(a.arm, b.arm, a.metric or metric, b.metric or metric, test.over)
@@ -213,12 +214,12 @@ def _speak(paper: Paper, claim: Claim, judged: Judged, base: dict[str, Any]) -> 
         elif past.posthoc is None:
             reason += f"; cannot tell whether the claim precedes its runs ({past.note})"
     kept = [t for t in claim.test if t.speaks_at(acts_as)]
-    margins = list(dict.fromkeys(t.margin_at(acts_as) for t in kept))
+    told, margins = zip(*(t.words_at(acts_as) for t in kept), strict=True)
     ours = [{"label": x.label, "value": _round(x.estimate), "interval": _bounds(x)} for x in r.leaves]
     return _record(
         base, outcome=outcome, scale=preset, n=r.n, ours=ours if len(ours) > 1 else ours[0]["value"],
         interval=_bounds(r), reference=_one_or_many(references(paper, claim, acts_as)),
-        rule=" + ".join(dict.fromkeys(t.rule for t in kept)), margin=_one_or_many(margins),
+        rule=" + ".join(dict.fromkeys(told)), margin=_one_or_many(list(dict.fromkeys(margins))),
         runs=sorted(map(str, used["run_id"])), reason=reason + ".",
     )  # fmt: skip
 

@@ -74,6 +74,18 @@ def test_too_much_spread_is_inconclusive_and_says_how_many_seeds_would_decide(la
     assert module.rules.greater(module.rules.difference(11.5 + z, 10 + z), 0.5).finding == "holds"
 
 
+def test_greater_of_what_is_negated_is_reported_as_less(lab):
+    text = COLD.replace('b = "b-2"', "").replace('a = "b-2-cold"', 'a = [{ arm = "b-2-cold", weight = -1 }]')
+    text = text.replace("margin = 0.5", "margin = -13")
+    found = one(lab, text, lab.rows({"b-2": 10, "b-2-cold": 12.5}, sd=0.1))
+    assert (found["outcome"], found["rule"], found["margin"]) == ("reproduced", "less", 13.0)
+    assert found["ours"] == pytest.approx(12.5)
+    assert found["interval"][0] < 12.5 < found["interval"][1] < 13
+    assert found["reason"].startswith("b-2-cold: +12.50 [")
+    assert "], less than 13" in found["reason"]
+    assert "], not less than 13" in one(lab, text, lab.rows({"b-2": 10, "b-2-cold": 14}, sd=0.1))["reason"]
+
+
 def test_equivalence_of_several_arms_shows_the_worst_and_all_estimates(lab):
     good = one(lab, SAME, lab.rows({"b-1": 10, "b-2": 10.05, "b-4": 10.2}))
     assert (good["outcome"], good["n"]) == ("reproduced", 5)
