@@ -118,6 +118,10 @@ def _best(
                   x_log=x_log, band="ci95", columns=2)  # fmt: skip
 
 
+def _density(of: str, color: str) -> Series:
+    return Series("one seed", "gradient-histogram", f"{of}/density", color, draw="runs")
+
+
 CONVENTIONS = (("momentum averages", "b-{grid}"), ("momentum sums", "acc-b-*"))
 FASHION = (("momentum averages", "fashion-b-{grid}"),)
 EPS = (("ε = 1", "b-{grid}"), ("ε = 3", "eps-3-b-*"), ("ε = 10", "eps-10-b-*"), ("ε = 0.1", "eps-0.1-b-*"))
@@ -237,11 +241,11 @@ FIGURES = (
         key="fig9",
         where="Figure 9",
         title="The gradient of one softmax weight at the start",
-        caption="In standard deviations from the mean, over the weights and starts of all seeds. In the paper: over "
+        caption="In standard deviations from the mean, a weight, a start and a line for each seed. In the paper: over "
         "batches of 30 nearly Gaussian, over single images not.",
         panels=(
-            Panel("(a) single images", (Series("density", "gradient-histogram", "example/density", "base"),)),
-            Panel("(b) batches of 30", (Series("density", "gradient-histogram", "batch/density", "large"),)),
+            Panel("(a) single images", (_density("example", "base"),)),
+            Panel("(b) batches of 30", (_density("batch", "large"),)),
         ),
         sweep="gradients",
         x="gradient",
