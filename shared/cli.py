@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from shared.paper import Paper
 from shared.spec import PRESETS
@@ -272,5 +273,7 @@ def show(rows: Any, as_json: bool, only: tuple[str, ...] | None = None) -> None:
     columns = [c for c in (only or rows[0])]
     table = Table(*columns, box=None, pad_edge=False, header_style="bold")
     for row in rows:
-        table.add_row(*("" if row.get(c) is None else str(row[c]) for c in columns))
+        table.add_row(
+            *("" if row.get(c) is None else Text(str(row[c])) for c in columns)
+        )  # "[error@5000]" is no markup
     out.print(table)

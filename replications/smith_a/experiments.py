@@ -58,8 +58,8 @@ EVALS = 10
 """Evaluations of a run, evenly spaced: one on 10,000 images costs as much as forty updates at batch 30."""
 FINE = 100
 """Updates between evaluations of the arms whose curves are shown (Figures 3 and 8)."""
-OWN_SCALE = ("pilot", "tune", "evidence", "gradients", "gap", "batch-size", "rates", "sizes", "momentum",
-             "accumulating", "l2", "linear", "tuned", "epochs", "sampling", "widths")  # fmt: skip
+OWN_SCALE = ("pilot", "tune", "evidence", "gradients", "gap", "batch-size", "rates", "sizes", "sizes-time",
+             "momentum", "accumulating", "l2", "linear", "tuned", "epochs", "sampling", "widths")  # fmt: skip
 """Sweeps of the paper preset that two cores can bear: all but N = 40,000 and 60,000."""
 
 
@@ -110,11 +110,13 @@ def curve(family: str, value: float, seed: int) -> tuple[SmithASpec, ...]:
     """One seed's runs over B at a value of what the family varies."""
     if value == FAMILIES[family].base:
         return main_curve(seed)
+    later = round(UPDATES * value / 1000)  # an update lasts ε/N
     # the paper varies m at a fixed number of updates, whatever the effective rate
     length = {"updates": UPDATES, "eval_every": UPDATES // EVALS}
     by_family: dict[str, dict[str, Any]] = {
         "eps": {"eps": float(value)},
         "n": {"n": int(value)},
+        "time-n": {"n": int(value), "updates": later, "eval_every": later // EVALS},
         "m": {"momentum": float(value)},
         "acc-m": {"momentum": float(value), "convention": OTHER, "eps": ACC_EPS, **length},
         "width": {"width": int(value)},
@@ -226,6 +228,9 @@ def _paper_sweeps() -> tuple[Sweep, ...]:
               _each(lambda s: [*main_curve(s), peak("main", main_curve(s))])),
         Sweep("rates", "B_opt against the rate (Fig 5)", _whole("eps")),
         Sweep("sizes", "B_opt against the number of training images (Fig 6)", _whole("n")),
+        Sweep("sizes-time", "B_opt against the number of training images after as much time, not as many updates",
+              _each(lambda s: [x for n in FAMILIES["time-n"].values for x in curve("time-n", n, s)]
+                    + list(peaks("time-n", s)))),
         Sweep("momentum", "B_opt against momentum that averages the gradient (Fig 7)", _whole("m")),
         Sweep("accumulating", "Figures 4 and 7 with momentum that sums the gradient",
               (*_each(lambda s: [paper_spec(f"acc-b-{b}", b, s, convention=OTHER) for b in ACC_GRID]),
@@ -329,6 +334,7 @@ def roles(preset: Preset) -> dict[str, str | tuple[str, ...]]:
         "eps_low": "0.1" if preset == "paper" else "1",
         "eps_high": "10",
         "n": words(FAMILIES["n"].values),
+        "n_time": words(FAMILIES["time-n"].values),
         "n_large": words((20000, *N_LARGE)),
         "m": words(FAMILIES["m"].values),
         "m_acc": words(FAMILIES["acc-m"].values),
@@ -343,7 +349,7 @@ def roles(preset: Preset) -> dict[str, str | tuple[str, ...]]:
 
 
 OURS = ("pilot-", "tune-", "tuned-", "evidence-iid", "acc-", "bopt-acc-", "fit-acc-", "epochs-", "fresh-",
-        "replacement-", "width-", "bopt-width-", "fit-width")  # fmt: skip
+        "replacement-", "width-", "bopt-width-", "fit-width", "time-", "bopt-time-")  # fmt: skip
 """Arms that the paper does not have."""
 
 

@@ -128,6 +128,7 @@ EPS = (("ε = 1", "b-{grid}"), ("ε = 3", "eps-3-b-*"), ("ε = 10", "eps-10-b-*"
 FASHION_EPS = tuple((label, f"fashion-{arms}") for label, arms in EPS[:3])
 SIZES = (("N = 1,000", "b-{grid}"), ("N = 5,000", "n-5000-b-*"), ("N = 20,000", "n-20000-b-*"),
          ("N = 40,000", "n-40000-b-*"), ("N = 60,000", "n-60000-b-*"))  # fmt: skip
+TIMED = (("N = 1,000", "b-{grid}"), ("N = 3,000", "time-n-3000-b-*"))
 AVERAGED = (("m = 0.9", "b-{grid}"), ("m = 0", "m-0-b-*"), ("m = 0.975", "m-0.975-b-*"))
 SUMMED = (("m = 0.9", "b-{grid}"), ("m = 0", "acc-m-0-b-*"), ("m = 0.5", "acc-m-0.5-b-*"),
           ("m = 0.975", "acc-m-0.975-b-*"))  # fmt: skip
@@ -210,7 +211,7 @@ FIGURES = (
     _errors(
         "fig6a", "Figure 6a", "Test error against the batch by number of images",
         "In the paper: more images raise the accuracy, move the peak to the right and make the gap smaller.",
-        "sizes, sizes-large", _grid("", *SIZES),
+        "sizes, sizes-large, sizes-time", _grid("10,000 updates", *SIZES), _grid("10 N updates", *TIMED),
     ),
     _best(
         "fig6b", "Figure 6b", "The best batch against the number of images",
@@ -279,6 +280,7 @@ FIGURES = (
 CURVES = (
     *(Row(f"ε = {e}", f"bopt-eps-{e}") for e in ("0.1", "1", "3", "10")),
     *(Row(f"N = {int(n):,}", f"bopt-n-{n}") for n in ("5000", "20000", "40000", "60000")),
+    Row("N = 3,000, equal time", "bopt-time-n-3000"),
     *(Row(f"m = {m}, summed", f"bopt-acc-m-{m}") for m in ("0", "0.5", "0.9", "0.975")),
     *(Row(f"m = {m}, averaged", f"bopt-m-{m}") for m in ("0", "0.975")),
     *(Row(f"{w} units", f"bopt-width-{w}") for w in ("200", "3200")),
@@ -309,7 +311,7 @@ TABLES = (
           tuple(Row(f"B = {b}", str(b)) for b in TUNED), "tune", presets=AT_PAPER,
           cells=tuple(Cell(f"ε = {lr:g}", "val/error", f"tune-b-{{row}}-lr-{lr:g}") for lr in TUNE_LRS)),
     Table("peaks", "Figures 4 to 7", "The best batch of each curve, on the test set and on held-out images", CURVES,
-          "batch-size, rates, sizes, accumulating, momentum, widths",
+          "batch-size, rates, sizes, sizes-time, accumulating, momentum, widths",
           cells=(Cell("B_opt", "b_opt"), Cell("lower", "b_opt/low"), Cell("upper", "b_opt/high"),
                  Cell("held out", "held_out/b_opt"), Cell("g there", "noise_scale"),
                  Cell("error %", "peak/error"), Cell("gain, points", "held_out/gain"))),

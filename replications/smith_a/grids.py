@@ -42,23 +42,30 @@ class Family:
 
 FAMILIES = {
     "eps": Family("lr", {0.1: (1, 2, 3, 4, 6, 9), 3: (20, 30, 45, 65, 100, 150, 220),
-                         10: (45, 65, 100, 150, 220, 330, 500)}, 1, (0.1, 1, 3, 10)),
-    "n": Family("train_size", {5000: (30, 45, 65, 100, 150), 20000: (45, 65, 100, 150, 220, 330),
-                               40000: (100, 150, 220, 330, 500), 60000: (150, 220, 330, 500, 700)},
+                         10: (45, 65, 100, 150, 220, 330, 500, 750, 1000)}, 1, (0.1, 1, 3, 10)),
+    "n": Family("train_size", {5000: (10, 15, 20, 30, 45, 65, 100, 150),
+                               20000: (10, 15, 20, 30, 45, 65, 100, 150, 220, 330),
+                               40000: (10, 15, 20, 30, 45, 65, 100, 150, 220, 330, 500),
+                               60000: (10, 15, 20, 30, 45, 65, 100, 150, 220, 330, 500, 700)},
                 1000, (1000, 5000, 20000)),
+    "time-n": Family("train_size", {3000: (15, 20, 30, 45, 65, 100, 150)}, 1000, (1000, 3000)),
     "m": Family("momentum", {m: (15, 20, 30, 45, 65) for m in (0.0, 0.975)}, 0.9, (0.0, 0.9, 0.975)),
     "acc-m": Family("momentum", {0.0: (1, 2, 3, 4, 6, 9), 0.5: (2, 3, 4, 6, 9, 13),
                                  0.975: (45, 65, 100, 150, 220)}, 0.9,
                     (0.0, 0.5, 0.9, 0.975)),
-    "width": Family("width", {200: (30, 45, 65, 100, 150), 3200: (3, 5, 8, 12, 18, 27, 40)}, 800, (200, 800, 3200)),
+    "width": Family("width", {200: (10, 15, 20, 30, 45, 65, 100, 150), 3200: (3, 5, 7, 10, 15, 20, 30)}, 800,
+                    (200, 800, 3200)),
 }  # fmt: skip
-"""Figures 5, 6 and 7, Figure 7 with summed gradients, and Park et al. 2019.
+"""Figures 5 and 6, Figure 6 at equal time of the stochastic differential equation, Figure 7, Figure 7 with summed
+gradients, and Park et al. 2019.
 
 Grids lie around what the exact law makes of a peak between 20 and 45 at ε = 1, wide enough to choose a batch that the
-law does not have: at ε = 3 and 10 and at the widths one that has not moved. Of N they reach from no growth to ∝ √N at
-20,000 and ∝ N at 5,000. A peak at the end of a grid means that the grid must be extended, by the factor of its last
-step, on that side. The main curve then had its peak at 20, the lower end of what was expected, so the grids at ε = 0.1,
-at m = 0 and 0.5 with summed gradients and at 3200 units were given smaller batches before they ran.
+law does not have: one that has not moved, and one ∝ √N. A peak at the end of a grid means that the grid must be
+extended, by the factor of its last step, on that side. Before they ran, the grids at ε = 0.1, at m = 0 and 0.5 with
+summed gradients and at 200 and 3200 units were given smaller batches, because the main curve had its peak at 20.
+Extended after their runs: ε = 10, best at 500, up to the full batch; N = 5,000 and 20,000, best at 30 and 45, down to
+where nothing trains, and then 40,000 and 60,000, not run by then, in the same way. Sizes and widths share the main
+curve's batches, so that a peak that stays where it is reads the same.
 """
 N_LARGE = (40000, 60000)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,17 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.legend_handler import HandlerTuple
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from shared.report.lines import Line
 from shared.report.plots import Pane, Plot, raised
 from shared.report.style import COLORS, DASHES, FEW, MARKERS, WIDTH, save, style
+
+WORD = 19.0
+"""Width in points of a caret's number, with a gap."""
 
 
 def write(plot: Plot, folder: Path) -> list[Path]:
@@ -76,9 +81,12 @@ def _pane(ax: Axes, pane: Pane) -> None:
     ends = pane.range()
     for line in pane.lines:
         (_dots if line.points else _curve)(ax, line, ends[0] if ends else None)
+    if pane.x_log and not pane.ticks:
+        _plain(ax.xaxis)
     if ends:
         ax.set_yscale("log")
         ax.set_ylim(ends)
+        _plain(ax.yaxis)
         _sunken(ax, pane, ends[0])
     if pane.cap is not None:
         _carets(ax, pane, pane.cap)
@@ -91,6 +99,15 @@ def _pane(ax: Axes, pane: Pane) -> None:
     if not any(len(line.frame) for line in pane.lines):
         ax.text(0.5, 0.5, "not run", transform=ax.transAxes, ha="center", va="center", color="#777777")
     ax.set_title(pane.title, loc="left", pad=6 + 9.6 * _legend(ax, pane), fontweight="bold")
+
+
+def _plain(axis: Axis) -> None:
+    """Numbers as they are written on a logarithmic axis of few decades, up to two of them at 1, 2 and 5."""
+    low, high = axis.get_view_interval()
+    if high / low <= 1e4:
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low <= 100 else (1,)))
+        axis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+        axis.set_minor_formatter(NullFormatter())
 
 
 def _legend(ax: Axes, pane: Pane) -> int:
@@ -116,12 +133,17 @@ def _carets(ax: Axes, pane: Pane, cap: float) -> None:
     seen = pd.concat([line.frame[line.frame["mean"] <= cap] for line in pane.lines])
     low = float(np.fmin(seen["low"], seen["mean"]).min())
     ax.set_ylim(low - 0.06 * (cap - low), cap)
-    for line in pane.lines:
-        beyond, color = pane.beyond(line), COLORS[line.color]
-        for x, mean in zip(beyond["x"], beyond["mean"], strict=True):
-            ax.plot([x], [cap], marker="^", color=color, markersize=6, clip_on=False, zorder=5)
-            ax.annotate(f"{mean:.1f}", (x, cap), (0, -6), textcoords="offset points", ha="center", va="top",
-                        fontsize=6.8, bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8})  # fmt: skip
+    beyond = [(x, mean, COLORS[line.color]) for line in pane.lines
+              for x, mean in pane.beyond(line)[["x", "mean"]].itertuples(index=False)]  # fmt: skip
+    ax.get_xlim()  # settles the axis, hence where x lies
+    ends = [-math.inf]  # in points, of the words on each row so far: the next goes to the first row with room
+    for x, mean, color in sorted(beyond):
+        ax.plot([x], [cap], marker="^", color=color, markersize=6, clip_on=False, zorder=5)
+        at = ax.transData.transform((x, cap))[0] * 72 / ax.figure.dpi
+        row = next((i for i, end in enumerate(ends) if at - WORD >= end), len(ends))
+        ends[row : row + 1] = [at]
+        ax.annotate(f"{mean:.1f}", (x, cap), (0, -6 - 9 * row), textcoords="offset points", ha="center", va="top",
+                    fontsize=6.8, bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8})  # fmt: skip
 
 
 def _sunken(ax: Axes, pane: Pane, low: float) -> None:

@@ -18,12 +18,15 @@ PEAK, FULL_LOSS = 30.0, 6.0
 
 
 def best_batch(spec: SmithASpec, lawful: bool = True) -> float:
-    """By the exact law in ε and 1/(1 − m), ∝ N^0.55 up to 20,000 images and ∝ N from there, ∝ width^−0.3."""
+    """By the exact law in ε and 1/(1 − m), ∝ N^0.55 up to 20,000 images and ∝ N from there, ∝ N at equal time,
+    ∝ width^−0.3."""
     if not lawful:
         return PEAK
     summed = spec.optimizer.momentum_form == "reference"
     rate = spec.lr * (spec.gain if summed else 1)
     grown = method.predicted_exact(PEAK, rate, 1000)
+    if (spec.updates or 0) * spec.lr > 10_000:
+        return grown * spec.images / 1000
     grown *= (min(spec.images, 20000) / 1000) ** 0.55 * max(1.0, spec.images / 20000)
     return grown * ((800 / spec.width) ** 0.3 if spec.width else 1)
 

@@ -29,6 +29,7 @@ def test_the_main_run_is_the_papers():
     [
         ("eps-3-b-65", {"lr", "updates", "eval_every"}),
         ("n-5000-b-65", {"data.train_size"}),
+        ("time-n-3000-b-65", {"data.train_size", "updates", "eval_every"}),
         ("m-0-b-45", {"optimizer.momentum", "batch_size"}),
         ("width-200-b-65", {"model.args.hidden"}),
         ("acc-m-0.975-b-65", {"optimizer.momentum", "optimizer.momentum_form", "lr"}),

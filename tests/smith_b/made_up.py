@@ -29,7 +29,9 @@ def made_up(preset: Preset = "reduced") -> tuple[pd.DataFrame, pd.DataFrame]:
         length = points[-1]["epoch"]
         for name, (start, end) in WINDOWS.items():
             inside = [p for p in points if start <= round(p["epoch"] / length, 6) <= end]
-            summary |= {f"{name}/{m}": float(np.median([p[m] for p in inside])) for m in ("val/error", "train/loss")}
+            if inside:
+                medians = {m: float(np.median([p[m] for p in inside])) for m in ("val/error", "train/loss")}
+                summary |= {f"{name}/{metric}": value for metric, value in medians.items()}
         summary["val/error_last5_median"] = float(np.median([p["val/error"] for p in points[-5:]]))
         history += [{"run_id": run_id, **point} for point in points]
         columns = {k: str(v) if isinstance(v, list) else v for k, v in flatten(spec).items()}

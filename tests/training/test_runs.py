@@ -112,3 +112,17 @@ def test_a_full_disk_is_said_in_one_line_and_costs_nothing(tmp_path, monkeypatch
             training.run(made, CPU.model_copy(update={"checkpoint_every_s": 0.0}), tmp_path, PAPER)
     assert not (training.run_dir(tmp_path, made) / "done.json").exists()
     assert training.run(made, CPU, tmp_path, PAPER) == "finished"
+
+
+def test_denormal_momentum_counts_as_zero_while_a_run_trains_and_no_longer(tmp_path, monkeypatch):
+    """Weights without a gradient leave a third of the buffer denormal, where an update costs three."""
+    inside = []
+    train = training._train
+    monkeypatch.setattr(training, "_train", lambda *given: [inside.append(smallest_half()), train(*given)][1])
+    assert training.run(runs.spec(), CPU, tmp_path, PAPER) == "finished"
+    assert inside == [0]
+    assert smallest_half() > 0
+
+
+def smallest_half() -> float:
+    return (torch.tensor([1e-40]) * 0.5).item()

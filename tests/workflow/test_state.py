@@ -1,4 +1,4 @@
-"""The state of a run is told from its folder alone."""
+"""The state of a run is told from its folder alone, and shown as it is."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 
 from filelock import FileLock
 
+from shared import cli
 from shared.workflow.state import STATES, state_of
 
 
@@ -24,3 +25,9 @@ def test_every_state_is_told_from_the_folder(tmp_path):
     assert found == ["finished", "diverged", "damaged", "resumable", "running", "waiting"]
     assert set(found) == set(STATES)
     assert state_of(folders[4]) == "resumable"  # the lock is free again
+
+
+def test_a_table_on_the_terminal_shows_brackets_as_they_are(capsys):
+    """A metric of one term stands in them: "b-30 [error@5000]"."""
+    cli.show([{"claim": "A8", "ours": "b-30 [error@5000] 0.01 [0, 0.02]", "n": None}], as_json=False)
+    assert "b-30 [error@5000] 0.01 [0, 0.02]" in capsys.readouterr().out
