@@ -6,9 +6,10 @@ laws as exponents.
 
 from __future__ import annotations
 
+from replications.smith_a import method
 from replications.smith_a.experiments import PILOT_GRID
 from replications.smith_a.grids import CANDIDATES, TUNE_LRS, TUNED
-from shared.report.declare import Cell, Curves, Panel, Points, Row, Series, Table
+from shared.report.declare import Cell, Curves, Law, Panel, Points, Row, Series, Table
 from shared.spec import Preset, RunSpec
 
 UPDATES = "trainer/global_step"
@@ -87,8 +88,21 @@ def _grid(title: str, *curves: tuple[str, str], metric=ERROR, presets: tuple[Pre
     return Panel(title, tuple(series), presets=presets)
 
 
-def _peaks(title: str, arms: str, presets: tuple[Preset, ...] = AT_PAPER) -> tuple[Panel, Panel]:
-    """B_opt by its three readings, and the accuracy there."""
+def _linear(label: str, through: str) -> Law:
+    return Law(label, through, lambda batch, ratio, _: method.predicted_linear(batch, ratio), "dash")
+
+
+def _exact(through: str) -> Law:
+    return Law("equal g = ε(N/B − 1)", through,
+               lambda batch, ratio, spec: method.predicted_exact(batch, ratio, images(spec) or 0), "dot")  # fmt: skip
+
+
+def _constant(through: str) -> Law:
+    return Law("equal noise scale", through, lambda batch, *_: batch)
+
+
+def _peaks(title: str, arms: str, presets: tuple[Preset, ...] = AT_PAPER, laws: tuple[Law, ...] = ()):
+    """B_opt by its three readings with laws through one of the first, and the accuracy there."""
     found = (
         Series("best on the test set", arms, "b_opt", "large"),
         Series("top of a parabola", arms, "b_opt/vertex", "base", "dash"),
@@ -99,7 +113,7 @@ def _peaks(title: str, arms: str, presets: tuple[Preset, ...] = AT_PAPER) -> tup
         Series("at the held-out peak", arms, "100-held_out/error", "other", "dot"),
     )
     return (
-        Panel(f"{title}best batch", found, "best batch", y_log=True, presets=presets),
+        Panel(f"{title}best batch", found, "best batch", y_log=True, presets=presets, laws=laws),
         Panel(f"{title}height", height, ACCURACY_LABEL, presets=presets),
     )
 
@@ -206,7 +220,9 @@ FIGURES = (
         "fig5b", "Figure 5b", "The best batch against the rate",
         "In the paper: proportional (1 on logarithmic axes). Constant g = ε(N/B − 1) bends towards N.",
         "rates, fashion-rates", "lr", "learning rate ε",
-        *_peaks("", "bopt-eps-{eps}"), *_peaks("Fashion-MNIST, ", "fashion-bopt-eps-{eps}", ("reduced",)),
+        *_peaks("", "bopt-eps-{eps}", laws=(_linear("∝ ε", "bopt-eps-1"), _exact("bopt-eps-1"))),
+        *_peaks("Fashion-MNIST, ", "fashion-bopt-eps-{eps}", ("reduced",),
+                (_linear("∝ ε", "fashion-bopt-eps-1"), _exact("fashion-bopt-eps-1"))),
     ),
     _errors(
         "fig6a", "Figure 6a", "Test error against the batch by number of images",
@@ -217,7 +233,7 @@ FIGURES = (
         "fig6b", "Figure 6b", "The best batch against the number of images",
         "In the paper: proportional to N from about 20,000 on.",
         "sizes, sizes-large", "images", "training images N",
-        *_peaks("", "bopt-n-*", ("paper", "smoke")),
+        *_peaks("", "bopt-n-*", ("paper", "smoke"), (_linear("∝ N: equal noise scale", "bopt-n-1000"),)),
     ),
     _errors(
         "fig7a", "Figure 7a", "Test error against the batch by momentum",
@@ -230,7 +246,9 @@ FIGURES = (
         "fig7b", "Figure 7b", "The best batch against 1/(1 − m)",
         "In the paper: proportional. Momentum that averages the gradient leaves the noise scale alone.",
         "accumulating, momentum", "gain", "1/(1 − m)",
-        *_peaks("sums: ", "bopt-acc-m-{m_acc}"), *_peaks("averages: ", "bopt-m-{m}"),
+        *_peaks("sums: ", "bopt-acc-m-{m_acc}", laws=(_linear("∝ 1/(1 − m)", "bopt-acc-m-0.9"),
+                                                      _exact("bopt-acc-m-0.9"))),
+        *_peaks("averages: ", "bopt-m-{m}", laws=(_constant("bopt-m-0.9"),)),
     ),
     _gap(
         "fig8", "Figure 8", "Small and full batch with L2",

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from shared.spec import PRESETS, Preset
+from shared.spec import PRESETS, Preset, RunSpec
 
 Band = Literal["sd2", "ci95"]
 BANDS: Mapping[str, str] = {"sd2": "mean ± 2 sd over seeds", "ci95": "95 % Student interval of the mean over seeds"}
@@ -47,6 +47,18 @@ class Series:
 
 
 @dataclass(frozen=True)
+class Law:
+    """What a formula makes of one measured point of a panel's first series at every other x: a thin line, no data."""
+
+    label: str
+    through: str
+    """Arm template of that point."""
+    predict: Callable[[float, float, RunSpec], float]
+    """(y of the point, x over its x, spec of its arm) → y."""
+    dash: str = "dash"
+
+
+@dataclass(frozen=True)
 class Panel:
     title: str
     series: tuple[Series, ...]
@@ -56,6 +68,7 @@ class Panel:
     alone: bool = False
     """Without a run of its arms, show the paper's points instead of dropping the panel (beside runs of others)."""
     presets: tuple[Preset, ...] = PRESETS
+    laws: tuple[Law, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+import numpy as np
 import pandas as pd
 
 from shared.report.data import COLUMNS, ReportError, Source, Summary, band, fill, spread
-from shared.report.declare import Curves, Draw, Figure, Series
+from shared.report.declare import Curves, Draw, Figure, Law, Series
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,19 @@ def theirs(
     frame["low"], frame["high"] = band(frame["mean"], frame["sd"], frame["n"], declared.band)
     joined = kind_of(series, declared) == "arms"
     return Line("paper", "", frame, color, series.dash, True, joined), sorted(table.loc[unsure, column])
+
+
+def predicted(law: Law, lines: list[Line], source: Source) -> list[Line]:
+    """The law over the range of x of our first line, through its point of that arm; none without it or others."""
+    frame = lines[0].frame
+    at = frame[frame["arm"] == source.arms(law.through)[0]] if len(frame) > 1 else frame[:0]
+    if at.empty:
+        return []
+    arm, x, y = at[["arm", "x", "mean"]].iloc[0]
+    xs = np.unique([*np.geomspace(frame["x"].min(), frame["x"].max(), 40), x])
+    mean = [law.predict(float(y), float(to / x), source.specs[arm]) for to in xs]
+    drawn = pd.DataFrame({"x": xs, "mean": mean}).reindex(columns=COLUMNS)
+    return [Line(law.label, arm, drawn, "paper", law.dash)]
 
 
 def kind_of(series: Series, declared: Figure) -> Draw:

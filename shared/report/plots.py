@@ -10,7 +10,7 @@ import pandas as pd
 
 from shared.report.data import ReportError, Source, batch_label, data_names
 from shared.report.declare import BANDS, Curves, Figure, Panel, Points, Series
-from shared.report.lines import Line, kind_of, ours, theirs
+from shared.report.lines import Line, kind_of, ours, predicted, theirs
 
 TICKS = 11
 """Labels that an axis of batches has room for."""
@@ -109,6 +109,8 @@ def plot(declared: Figure, source: Source) -> Plot:
         labels = [source.label(s.label, found[-1] if found else "", **roles) for s, found in named]
         lines = [replace(line, series=i) for i, ((s, found), label) in enumerate(zip(named, labels, strict=True))
                  for line in ours(s, declared, source, found, label)]  # fmt: skip
+        laws = [line for law in panel.laws for line in predicted(law, lines, source)]
+        lines += [replace(line, series=len(named) + i) for i, line in enumerate(laws)]
         several = len(panel.series) > 1
         printed = [theirs(s, declared, source, roles, s.color if several else "paper") for s in panel.series]
         others = [replace(line, series=i, label=f"paper, {label}" if several else "paper")

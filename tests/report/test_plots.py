@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
+from replications import PAPERS
 from replications.goyal.figures import FIGURES, TABLES
 from shared.report import figures, interactive
 from shared.report.data import ReportError, Source, Summary, batch_label
+from shared.report.declare import Law
+from shared.report.lines import predicted
 from shared.report.plots import plot
 from shared.report.style import COLORS
 
@@ -178,6 +182,27 @@ def test_every_declaration_names_arms_that_exist(paper, preset):
     asked += [r.arm for t in TABLES for r in t.rows if preset == "paper" or "resnet-101" not in r.arm]
     arms = {arm for template in [*asked, BY_KEY["fig1"].arms] for arm in paper.arms(template, preset)}
     assert arms <= declared
+
+
+@pytest.mark.parametrize("preset", ["paper", "reduced", "smoke"])
+@pytest.mark.parametrize("key", PAPERS)
+def test_every_law_goes_through_a_point_of_its_panels_first_series(key, preset):
+    source = Source(PAPERS[key], preset, pd.DataFrame(), pd.DataFrame())
+    panels = [p for f in source.paper.dotted("figures").FIGURES for p in f.parts() if preset in p.presets and p.laws]
+    for panel in panels:
+        shown = source.arms(panel.series[0].arm)
+        assert all(source.arms(law.through) and set(source.arms(law.through)) <= set(shown) for law in panel.laws)
+
+
+def test_a_law_is_drawn_through_its_point_over_the_range_of_the_others(source):
+    line = plot(BY_KEY["fig1"], source).panes[0].lines[0]
+    arm, x, y = line.frame[["arm", "x", "mean"]].iloc[1]
+    (law,) = predicted(Law("doubles with x", arm, lambda there, ratio, spec: there * ratio), [line], source)
+    curve = law.frame.set_index("x")["mean"]
+    np.testing.assert_allclose(curve / curve.index, y / x)
+    assert (curve.index.min(), curve.index.max()) == (line.frame["x"].min(), line.frame["x"].max())
+    assert predicted(Law("without its point", "kn-{base}", lambda *_: 1.0), [replace(line, frame=line.frame[1:])],
+                     source) == []  # fmt: skip
 
 
 @pytest.mark.parametrize(("batch", "label"), [(64, "64"), (1024, "1k"), (65536, "64k"), (1500, "1500")])
