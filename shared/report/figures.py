@@ -18,7 +18,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodF
 
 from shared.report.lines import Line
 from shared.report.plots import Pane, Plot, raised
-from shared.report.style import COLORS, DASHES, FEW, MARKERS, WIDTH, save, style
+from shared.report.style import COLORS, DASHES, DENSE, FEW, MARKERS, PLAIN, WIDTH, save, style
 
 WORD = 19.0
 """Width in points of a caret's number, with a gap."""
@@ -104,8 +104,8 @@ def _pane(ax: Axes, pane: Pane) -> None:
 def _plain(axis: Axis) -> None:
     """Numbers as they are written on a logarithmic axis of few decades, up to two of them at 1, 2 and 5."""
     low, high = axis.get_view_interval()
-    if high / low <= 1e4:
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low <= 100 else (1,)))
+    if high / low <= PLAIN:
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low <= DENSE else (1,)))
         axis.set_major_formatter(StrMethodFormatter("{x:,g}"))
         axis.set_minor_formatter(NullFormatter())
 

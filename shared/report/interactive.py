@@ -12,7 +12,7 @@ from plotly.offline import get_plotlyjs
 
 from shared.report.lines import Line
 from shared.report.plots import Pane, Plot, raised
-from shared.report.style import COLORS, FEW
+from shared.report.style import COLORS, DENSE, FEW, PLAIN
 
 SCRIPT = "plotly.min.js"
 _DASHES = {"solid": "solid", "dash": "dash", "dot": "dot"}
@@ -67,11 +67,12 @@ def spec(plot: Plot) -> dict[str, Any]:
         if pane.ticks:
             x |= {"type": "log", "tickvals": [t for t, _ in pane.ticks], "ticktext": [label for _, label in pane.ticks]}
         elif pane.x_log:
-            x |= {"type": "log", "tickangle": 0, **_DECADES}
+            at = [float(v) for line in pane.lines for v in line.frame["x"] if v > 0] or [1.0]
+            x |= {"type": "log", "tickangle": 0, **_decades(min(at), max(at))}
         if pane.x_reversed:
             x |= {"autorange": "reversed"}
         if ends := pane.range():
-            y |= {"type": "log", **_DECADES, "range": [round(math.log10(end), 6) for end in ends]}
+            y |= {"type": "log", **_decades(*ends), "range": [round(math.log10(end), 6) for end in ends]}
         layout |= {f"xaxis{axis}": x, f"yaxis{axis}": y}
         layout["annotations"].append({
             "text": _head(pane), "showarrow": False, "align": "left", "xref": f"x{axis} domain",
@@ -99,9 +100,15 @@ def as_json(plot: Plot) -> str:
     return json.dumps(spec(plot), ensure_ascii=False, sort_keys=True, allow_nan=False).replace("</", "<\\/")
 
 
-_DECADES = {"dtick": 1, "exponentformat": "power"}
 _DOTS = {"solid": "●□", "dash": "◆◇", "dot": "▲△"}
 _KEYS = {"solid": "━━", "dash": "╍╍", "dot": "┅┅"}
+
+
+def _decades(low: float, high: float) -> dict[str, Any]:
+    """Ticks as in the static figure: plain numbers on few decades, at 1, 2 and 5 on up to two of them."""
+    if high / low > PLAIN:
+        return {"dtick": 1, "exponentformat": "power"}
+    return {"dtick": "D2" if high / low <= DENSE else 1, "tickformat": ",~g"}
 
 
 def _head(pane: Pane) -> str:
