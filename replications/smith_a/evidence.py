@@ -91,7 +91,9 @@ def minimum(x: np.ndarray, y: np.ndarray, lam: float, start: np.ndarray | None =
 def along(data: dict[str, tuple[np.ndarray, np.ndarray]], spec: Evidence) -> Rows:
     """One row for every λ, rising: errors in percent, mean cross-entropy in nats, mean margin, E and E/N.
 
-    ``margin``: mean signed distance to the boundary in pixel units; ``confidence``: mean p(label) − p(other).
+    ``margin``: mean signed distance to the boundary in pixel units; ``confidence``: mean p(label) − p(other). Of the
+    eigenvalues s of the Hessian of the summed cross-entropy (Eq 10): ``curvature/largest`` and
+    ``curvature/effective``, Σ s/(s + λ), how many parameters the data determine rather than the prior.
     """
     (x, y), (test_x, test_y) = data["train"], data["test"]
     first, last, points = spec.lambdas
@@ -100,7 +102,8 @@ def along(data: dict[str, tuple[np.ndarray, np.ndarray]], spec: Evidence) -> Row
     for lam in np.logspace(math.log10(last), math.log10(first), points):  # each start is the minimum at a larger λ
         w = minimum(x, y, lam, w)
         cost = method.logistic_cost(w, x, y, lam)
-        term = method.occam(method.data_curvature(w, x), lam)
+        s = method.data_curvature(w, x)
+        term = method.occam(s, lam)
         e = method.log_evidence_ratio(cost, term, len(y), 2)
         rows.append({
             "lambda": float(lam),
@@ -115,6 +118,8 @@ def along(data: dict[str, tuple[np.ndarray, np.ndarray]], spec: Evidence) -> Row
             "evidence": e,
             "evidence_per_image": e / len(y),
             "occam": term,
+            "curvature/largest": float(s.max()),
+            "curvature/effective": float((s / (s + lam)).sum()),
         })  # fmt: skip
     return rows[::-1]
 

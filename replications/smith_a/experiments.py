@@ -28,6 +28,7 @@ from replications.smith_a.grids import (
     GRID,
     N_LARGE,
     OTHER,
+    TUNE_BATCHES,
     TUNE_LRS,
     TUNED,
 )
@@ -178,7 +179,7 @@ def _pilot() -> tuple[SmithASpec, ...]:
 def _tune() -> tuple[SmithASpec, ...]:
     length: dict[str, Any] = {"updates": UPDATES, "eval_every": UPDATES // EVALS}
     return tuple(paper_spec(f"tune-b-{b}-lr-{lr:g}", b, TUNE_SEED, eps=lr, data=_held_out(), **length)
-                 for b in TUNED for lr in TUNE_LRS)  # fmt: skip
+                 for b in TUNE_BATCHES for lr in TUNE_LRS)  # fmt: skip
 
 
 def tuned_arm(batch: int) -> str:

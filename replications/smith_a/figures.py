@@ -54,10 +54,18 @@ def _both(make) -> tuple[Panel, ...]:
     return tuple(panel for labels in LABELS for panel in make(*labels))
 
 
-def _lambda_figure(number: int, title: str, caption: str, make) -> Curves:
-    return Curves(key=f"fig{number}", where=f"Figure {number}", title=title, caption=caption, panels=_both(make),
-                  sweep="evidence", x="lambda", x_label="λ, prior precision", x_log=True, share_y=False,
-                  legend_metric=None, columns=2, reference=f"fig{number}.csv")  # fmt: skip
+def _lambda_figure(
+    key: str, where: str, title: str, caption: str, panels: tuple[Panel, ...], reference: str | None = None
+) -> Curves:
+    return Curves(key=key, where=where, title=title, caption=caption, panels=panels, sweep="evidence", x="lambda",
+                  x_label="λ, prior precision", x_log=True, share_y=False, legend_metric=None, columns=2,
+                  reference=reference)  # fmt: skip
+
+
+def _by_labels(title: str, metric: str, y_label: str, y_log: bool = False) -> Panel:
+    kinds = (("true labels", "true", "base"), ("random labels", "random", "large"))
+    series = tuple(Series(words, f"evidence-{kind}", metric, color) for words, kind, color in kinds)
+    return Panel(title, series, y_label, y_log, presets=AT_PAPER)
 
 
 # -- Figures 3, 4a and 8: curves along training ------------------------------------------------------------------------
@@ -150,16 +158,30 @@ WIDTHS = (("800 units", "b-{grid}"), ("200 units", "width-200-b-*"), ("3200 unit
 
 FIGURES = (
     _lambda_figure(
-        1, "Accuracy and mean margin against λ",
+        "fig1", "Figure 1", "Accuracy and mean margin against λ",
         "In the paper: random labels are memorised when λ is small, with the test set at chance; true labels are "
-        "learnt and generalise. The margin falls with λ and is half as large again on true labels.",
-        _against_lambda,
+        "learnt and generalise. The margin falls as λ falls, and at small λ is half as large again on true labels.",
+        _both(_against_lambda), "fig1.csv",
     ),
     _lambda_figure(
-        2, "Cross-entropy and evidence against λ",
+        "fig1-margins", "Figure 1, two margins", "The margin in two units, on true and on random labels",
+        "Ours alone, as the paper does not state the unit: the distance to the boundary, as in Figure 1, and the "
+        "difference of the probabilities of the label and of the other class, both means over the training images.",
+        (_by_labels("distance", "margin", "mean margin, pixel units", True),
+         _by_labels("probability", "confidence", "mean p(label) − p(other)")),
+    ),
+    _lambda_figure(
+        "fig2", "Figure 2", "Cross-entropy and evidence against λ",
         "E is the logarithm of the evidence ratio in favour of the null model. In the paper: never below 0 on random "
         "labels; on true ones below 0 over a range of λ, following the test loss.",
-        _losses,
+        _both(_losses), "fig2.csv",
+    ),
+    _lambda_figure(
+        "fig2-curvature", "Behind Figure 2", "Eigenvalues of the Hessian of the summed cross-entropy",
+        "Ours alone: the largest, and Σ s/(s + λ) over all of them, the number of parameters that the data determine "
+        "rather than the prior.",
+        (_by_labels("largest", "curvature/largest", "nats per squared unit of w", True),
+         _by_labels("determined by the data", "curvature/effective", "parameters")),
     ),
     _gap(
         "fig3", "Figure 3", "Small and full batch along training",
@@ -218,7 +240,8 @@ FIGURES = (
     ),
     _best(
         "fig5b", "Figure 5b", "The best batch against the rate",
-        "In the paper: proportional (1 on logarithmic axes). Constant g = ε(N/B − 1) bends towards N.",
+        "In the paper: proportional (1 on logarithmic axes). Constant g = ε(N/B − 1) bends towards N. The parabola, "
+        "here and below, leans towards larger batches, as the error rises faster below the best one than above.",
         "rates, fashion-rates", "lr", "learning rate ε",
         *_peaks("", "bopt-eps-{eps}", laws=(_linear("∝ ε", "bopt-eps-1"), _exact("bopt-eps-1"))),
         *_peaks("Fashion-MNIST, ", "fashion-bopt-eps-{eps}", ("reduced",),
@@ -328,14 +351,17 @@ TABLES = (
     Table("tune", "Before the rates of their own", "Held-out error % after 10,000 updates: the rate for each batch",
           tuple(Row(f"B = {b}", str(b)) for b in TUNED), "tune", presets=AT_PAPER,
           cells=tuple(Cell(f"ε = {lr:g}", "val/error", f"tune-b-{{row}}-lr-{lr:g}") for lr in TUNE_LRS)),
-    Table("peaks", "Figures 4 to 7", "The best batch of each curve, on the test set and on held-out images", CURVES,
+    Table("peaks", "Figures 4 to 7", "The best batch of each curve, on the test set and on held-out images; the gain "
+          "of the latter, in points, is over the largest batch of that curve's grid", CURVES,
           "batch-size, rates, sizes, sizes-time, accumulating, momentum, widths",
           cells=(Cell("B_opt", "b_opt"), Cell("lower", "b_opt/low"), Cell("upper", "b_opt/high"),
                  Cell("held out", "held_out/b_opt"), Cell("g there", "noise_scale"),
-                 Cell("error %", "peak/error"), Cell("gain, points", "held_out/gain"))),
-    Table("laws", "Figures 5 to 7", "Exponents of the best batch", LAWS,
+                 Cell("error %", "peak/error"), Cell("gain", "held_out/gain"))),
+    Table("laws", "Figures 5 to 7", "Exponents of the best batch; grid: their standard error from the spacing of the "
+          "batches, which the spread of seeds does not show", LAWS,
           "rates, sizes, accumulating, momentum, widths", reference="laws.csv",
-          cells=(Cell("B_opt", "exponent"), Cell("parabola", "exponent/vertex"), Cell("held out", "exponent/held_out"),
+          cells=(Cell("B_opt", "exponent"), Cell("grid", "exponent/grid_error"), Cell("parabola", "exponent/vertex"),
+                 Cell("held out", "exponent/held_out"),
                  Cell("B/(N − B)", "exact_exponent"), Cell("exact law's gain", "exact_gain"))),
     Table("evidence", "Figures 1 and 2", "Both ends of λ and the lowest E",
           tuple(Row(f"{words} labels", f"evidence-{kind}") for words, kind in

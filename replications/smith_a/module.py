@@ -183,8 +183,9 @@ def _b_opt(module: Module, data: Any, parents: list[Path]) -> tuple[Rows, dict[s
 def _fit(module: Module, data: Any, parents: list[Path]) -> tuple[Rows, dict[str, float]]:
     """Exponents over the parents, which are ``b-opt`` runs of one seed (Fig 5-7).
 
-    ``exponent`` of B_opt on ε, N, 1/(1 − m) or the width, and with the batches of ``b_opt/vertex`` and
-    ``held_out/b_opt``; for ε and m ``exact_exponent`` of B/(N − B) and ``exact_gain`` of the exact law in AICc.
+    ``exponent`` of B_opt on ε, N, 1/(1 − m) or the width, with ``exponent/grid_error``, and with the batches of
+    ``b_opt/vertex`` and ``held_out/b_opt``; for ε and m ``exact_exponent`` of B/(N − B) and ``exact_gain`` of the exact
+    law in AICc.
     """
     axis = module.spec.axis
     rows: Rows = []
@@ -203,6 +204,9 @@ def _fit(module: Module, data: Any, parents: list[Path]) -> tuple[Rows, dict[str
     for suffix, column in (("", "b_opt"), ("/vertex", "b_opt/vertex"), ("/held_out", "held_out/b_opt")):
         if all(column in row for row in rows):
             found["exponent" + suffix] = method.exponent(x, [row[column] for row in rows])
+    if all(row["b_opt/low"] < row["b_opt"] < row["b_opt/high"] for row in rows):
+        low, high = ([row[f"b_opt/{end}"] for row in rows] for end in ("low", "high"))
+        found["exponent/grid_error"] = method.grid_error(x, low, high)
     if axis in ("lr", "momentum"):
         b, n = [row["b_opt"] for row in rows], data.train_size
         found["exact_gain"] = method.exact_gain(x, b, n)

@@ -79,6 +79,7 @@ def evidence(spec: SmithASpec, rng: np.random.Generator) -> tuple[Row, list[Row]
             "test/error": 0.3 if true else 50.0, "train/loss": 0.69 * (1 - weak) + 1e-4,
             "test/loss": 0.01 + 0.02 * log**2 if true else 0.6931 + 5 * weak**2, "margin": 3 - weak - (not true),
             "test/margin": 2.9 - weak - (not true), "evidence": -500 + 8 * log**2 if true else 900 * weak,
+            "confidence": weak, "curvature/largest": 10.0 * weak + 1, "curvature/effective": 700 * weak,
         })  # fmt: skip
     noise = abs(rng.normal(0, 0.01))
     return {
@@ -110,7 +111,8 @@ def law(axis: str, parents: list[tuple[SmithASpec, Row]]) -> Row:
     x = [{"lr": s.lr, "train_size": s.images, "momentum": s.gain, "width": s.width}[axis] for s, _ in parents]
     b = [r["b_opt"] for _, r in parents]
     return {"exponent": method.exponent(x, b), "exponent/vertex": method.exponent(x, b),
-            "exponent/held_out": method.exponent(x, b), "exact_exponent": method.exact_exponent(x, b, 1000),
+            "exponent/held_out": method.exponent(x, b), "exponent/grid_error": 0.05,
+            "exact_exponent": method.exact_exponent(x, b, 1000),
             "exact_gain": method.exact_gain(x, [method.predicted_exact(PEAK, v, 1000) for v in x], 1000)}  # fmt: skip
 
 

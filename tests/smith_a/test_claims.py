@@ -31,8 +31,9 @@ def test_every_claim_of_the_sheet_is_declared():
 
 def test_runs_that_obey_the_paper_reproduce_it(runs):
     assert {claim: found for claim, found in outcomes(*runs).items() if found != "reproduced"} == {
-        "A13-edge": "not-reproduced"
-    }
+        # of ours: another truth than the paper's, or than that of Park et al.
+        "A13-edge": "not-reproduced", "A13-small": "not-reproduced", "W1-none": "not-reproduced",
+    }  # fmt: skip
 
 
 def test_a_best_batch_that_never_moves_does_not_pass_for_a_law_because_its_grids_do_move():
@@ -41,7 +42,8 @@ def test_a_best_batch_that_never_moves_does_not_pass_for_a_law_because_its_grids
     laws = ("A12", "A12-held-out", "A12-noise", "A12-fashion", "A13-law", "A13-time", "A14", "A14-noise",
             "A14-held-out", "W1")  # fmt: skip
     assert "reproduced" not in {found[claim] for claim in laws}
-    assert {found[claim] for claim in ("A1", "A4", "A9", "A10", "A14-averaged", "A16", "A6", "A11")} == {"reproduced"}
+    still = ("A1", "A4", "A9", "A10", "A14-averaged", "A16", "A6", "A11", "W1-none")
+    assert {found[claim] for claim in still} == {"reproduced"}
 
 
 def test_sizes_for_a_gpu_are_not_run_and_their_command_is_given(runs):

@@ -69,6 +69,9 @@ def test_curves_tell_labels_from_noise(digits):
         assert all(r["evidence"] > -method.null_cost(40, 2) for r in rows)
         assert rows[-1]["evidence"] == pytest.approx(0, abs=1e-2)  # a strong prior is the null model
         assert rows[-1]["test/loss"] == pytest.approx(np.log(2), abs=1e-2)
+        determined = [r["curvature/effective"] for r in rows]
+        assert 0 < determined[-1] < 0.1 < determined[0] < 65  # of 64 pixels and the bias
+        assert determined == sorted(determined, reverse=True)
         found[labels] = evidence.features(rows)
     true, random = found["true"], found["random"]
     assert true["evidence_min"] < 0 < random["weak/evidence"]
