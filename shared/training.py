@@ -26,13 +26,16 @@ from shared.datamodules.module import RunData
 from shared.datamodules.order import accumulation
 from shared.files import write_atomically
 from shared.loop import EpochLoop
-from shared.models import build, set_deferred
+from shared.models import build, indivisible, set_deferred
 from shared.models.ghost import ghost_layers
 from shared.module import ClassifierModule
 from shared.paper import Paper
 from shared.runs import provenance, record
 from shared.spec import Execution, RunSpec, SpecError, canonical
 from shared.workflow.suite import PROGRESS, run_dir
+
+MICRO_BATCH = 256
+"""224-pixel images a GPU takes in one forward pass, unless the execution says otherwise."""
 
 
 class RunLocked(RuntimeError):
@@ -55,6 +58,7 @@ def run(spec: RunSpec, execution: Execution, results_dir: Path, paper: Paper, *,
     cannot go on. Ranks other than 0 neither lock nor log.
     """
     parents = [_parent(i, spec, execution, results_dir, paper, wait) for i in spec.parents]
+    execution = fitting(spec, execution)
     folder = run_dir(Path(results_dir), spec)
     folder.mkdir(parents=True, exist_ok=True)
     done = folder / "done.json"
@@ -79,6 +83,19 @@ def run(spec: RunSpec, execution: Execution, results_dir: Path, paper: Paper, *,
                 "the run goes on from its last checkpoint"
             ) from error
         return outcome["status"]
+
+
+def fitting(spec: RunSpec, execution: Execution) -> Execution:
+    """The execution with a micro-batch of its own for a run on large images: what shares batch statistics stays whole.
+
+    A batch that is one chunk, batch norm over all of it, is not cut: it has to fit.
+    """
+    if execution.micro_batch is not None or execution.accelerator != "gpu" or not spec.data.streamed:
+        return execution
+    whole = indivisible(spec)
+    return execution if whole == max(spec.batches) else execution.model_copy(
+        update={"micro_batch": max(MICRO_BATCH, whole)}
+    )  # fmt: skip
 
 
 def _parent(run_id: str, spec: RunSpec, execution: Execution, results_dir: Path, paper: Paper, wait: bool) -> Path:

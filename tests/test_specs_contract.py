@@ -11,11 +11,13 @@ import pytest
 import torch
 
 from replications import PAPERS
-from shared.models import build
+from shared.datamodules.order import accumulation
+from shared.models import build, indivisible
 from shared.optim import make_optimizer
 from shared.paper import Paper
 from shared.report.tables import CHOOSING
 from shared.spec import PRESETS, Execution, RunSpec, SpecError, canonical, diff, flatten, override, parse
+from shared.training import fitting
 
 FILES = ("README.md", "__init__.py", "method.py", "module.py", "experiments.py", "figures.py", "claims.toml")
 SMOKE_IMAGES = 500_000
@@ -338,6 +340,15 @@ def test_batches_fit_into_the_data(paper: Paper, preset):
 
 
 # Nets
+
+
+@papers
+@presets
+def test_every_run_can_be_cut_as_a_gpu_cuts_it(paper: Paper, preset):
+    for spec in one_an_arm(paper.key, preset):
+        execution = fitting(spec, Execution(accelerator="gpu"))
+        parts = {accumulation(b, spec.bn_batch, 1, execution.micro_batch) for b in spec.batches}
+        assert parts == {1} or indivisible(spec) < max(spec.batches), spec.run_id
 
 
 @papers

@@ -40,9 +40,9 @@ PAPER = Paper(
         "WRN16-4 trains for 160 epochs, so that all drops of its regime are reached; the released script would stop "
         "at 100 and in fact trains another net.",
         "AlexNet's small batch (256), ghost batch (256) and length (30 epochs) are not stated; its net is from "
-        "another release of the author. Crops are of random size, as in the released code. SB, "
-        "LB and +LR have batch norm over the whole batch, which neither devices nor micro-batches may cut: on a GPU "
-        "they need `--micro-batch 8192`, and several devices are for +GBN and RA.",
+        "another release of the author. Crops are of random size, as in the released code.",
+        "SB, LB and +LR have batch norm over the whole batch, which neither devices nor micro-batches may cut: it has "
+        "to fit one device. Several devices are for +GBN and RA.",
         "The rate, decay and clipping of the noise arm are LB's; the text's special treatment of the first iterations "
         "is left to the clipping that every arm has.",
         "Reduced, |B_L|/|B_S| is 8 and not 32: 16 against 128 of 4,096 images. Regime adaptation then takes 8 times "

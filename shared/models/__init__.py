@@ -19,9 +19,9 @@ from shared.models.keskar import deepnet, mlp_bn, shallownet
 from shared.models.precise import precise_bn
 from shared.models.resnet import resnet_50, resnet_101
 from shared.models.wide import wide_resnet
-from shared.spec import ModelSpec, SpecError
+from shared.spec import ModelSpec, RunSpec, SpecError
 
-__all__ = ["MODELS", "GhostBatchNorm", "build", "flush_running_stats", "precise_bn", "set_deferred"]
+__all__ = ["MODELS", "GhostBatchNorm", "build", "flush_running_stats", "indivisible", "precise_bn", "set_deferred"]
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "resnet-50": resnet_50,
@@ -82,6 +82,13 @@ def build(model: ModelSpec, num_classes: int, input_shape: Shape, bn_batch: int 
         return builder(num_classes, input_shape, **arguments)
     except ValueError as error:
         raise SpecError(f"{model.name}: {error}") from error
+
+
+def indivisible(spec: RunSpec) -> int:
+    """How many samples of a batch devices and micro-batches must leave together, since they share batch statistics."""
+    if spec.bn_batch is not None:
+        return spec.bn_batch
+    return max(spec.batches) if "norm" in inspect.signature(MODELS[spec.model.name]).parameters else 1
 
 
 def _nearest(name: str, known) -> str:

@@ -33,6 +33,18 @@ class Estimate:
     """Seeds per arm: the smallest group that went in."""
     blur: float = 0.0
     """Half-width of a known bounded error (rounding of a printed number), added at both ends of an interval."""
+    fixed: float = 0.0
+    """The part of se² that is the paper's, which more seeds of ours leave as it is."""
+    fixed_df: float = math.inf
+    """Its degrees of freedom where it is a spread of its own; infinite where ours stands for it."""
+
+    def with_seeds(self, n: int) -> tuple[float, float]:
+        """(standard error, degrees of freedom) expected of n seeds per arm, if the spreads stay."""
+        own = max(0.0, self.se**2 - self.fixed) * self.n / n
+        df = max(1.0, self.df * (n - 1) / (self.n - 1))
+        if math.isfinite(self.fixed_df):  # ours is the one other group
+            df = (own + self.fixed) ** 2 / (own**2 / (n - 1) + self.fixed**2 / self.fixed_df)
+        return math.sqrt(own + self.fixed), df
 
     def interval(self, level: float = 0.90) -> tuple[float, float] | None:
         """Two-sided interval; 90 % has the bounds of two one-sided tests at 5 %. None without a spread."""
@@ -106,8 +118,9 @@ def against_printed(
     """
     ours = moments(samples)
     if sd is not None and n is not None and n > 1:
-        found = difference_from_stats(*ours, printed, sd, n)
+        found = replace(difference_from_stats(*ours, printed, sd, n), fixed=sd * sd / n, fixed_df=n - 1)
     else:
-        se = ours[1] * math.sqrt(1 / ours[2] + 1 / (n or 1))
-        found = Estimate(ours[0] - printed, se, ours[2] - 1, ours[2])
+        theirs = ours[1] ** 2 / (n or 1)
+        se = math.sqrt(ours[1] ** 2 / ours[2] + theirs)
+        found = Estimate(ours[0] - printed, se, ours[2] - 1, ours[2], fixed=theirs)
     return replace(found, n=ours[2], blur=0.0 if digits is None else 0.5 * 10.0**-digits)

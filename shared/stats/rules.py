@@ -65,15 +65,16 @@ class Result:
 def n_needed(d: Estimate, distance: float, alpha: float = ALPHA) -> int | None:
     """Smallest seeds per arm whose one-sided bound is narrower than ``distance``; None beyond MAX_SEEDS.
 
-    The standard error is scaled by √(now/then) and the degrees of freedom in proportion.
+    The standard error is scaled by √(now/then), but for the paper's share of it, and the degrees of freedom in
+    proportion.
     """
     if math.isnan(d.se) or distance <= d.blur:
         return None
     if d.se == 0:
         return d.n
     for n in range(2, MAX_SEEDS + 1):
-        df = max(1.0, d.df * (n - 1) / (d.n - 1))
-        if stdtrit(df, 1 - alpha) * d.se * math.sqrt(d.n / n) < distance - d.blur:
+        se, df = d.with_seeds(n)
+        if stdtrit(df, 1 - alpha) * se < distance - d.blur:
             return n
     return None
 

@@ -18,8 +18,6 @@ from shared.workflow.suite import EngineError, Suite, cores, results_dir
 
 PACK_MINUTES = {"local": 6.0, "slurm": 60.0}
 SLURM_JOBS = 100
-MICRO_BATCH = 256
-"""224-pixel images a GPU takes in one forward pass, unless --micro-batch says otherwise."""
 
 
 def execution(
@@ -82,7 +80,7 @@ def make_plan(
     tasks = [t for p in map(suite.paper, keys) for t in choose(p, preset, results, **chosen)]
     rates = Rates(results, images_per_s, run_as.accelerator)
     todo = [t.spec for t in tasks if not t.done]
-    run_as = _fitting(todo, run_as)
+    _must_divide(todo, run_as.world_size)
     if profile == "local":
         missing = sources.missing(todo)
         if missing and must_train and len(missing) == len({s.data.name for s in todo}):
@@ -107,18 +105,18 @@ def make_plan(
     return plan
 
 
-def _fitting(specs: list[RunSpec], run_as: Execution) -> Execution:
-    """The execution with a micro-batch where images are large; EngineError names the arms that it cannot split."""
-    if run_as.micro_batch is None and run_as.accelerator == "gpu" and any(s.data.streamed for s in specs):
-        run_as = run_as.model_copy(update={"micro_batch": MICRO_BATCH})
-    if run_as.world_size > 1:
-        few = {s.arm for s in specs if s.batch_size // (s.bn_batch or 1) < run_as.world_size}
-        if few:
-            raise EngineError(
-                f"{run_as.world_size} devices are more than the chunks of {', '.join(sorted(few))} (batch_size / "
-                "bn_batch); run these arms on fewer with --arm, and the others with --arm as well"
-            )
-    return run_as
+def _must_divide(specs: list[RunSpec], devices: int) -> None:
+    """Raises EngineError with the arms whose batches cannot be cut over so many devices."""
+    if devices == 1:
+        return
+    from shared.models import indivisible  # torch, which a plan for one device does without
+
+    few = {s.arm for s in specs if s.batch_size // indivisible(s) < devices}
+    if few:
+        raise EngineError(
+            f"{devices} devices are more than the chunks of {', '.join(sorted(few))} (batch_size / bn_batch; one where "
+            "batch norm is over the whole batch); run these arms on fewer with --arm, and the others with --arm as well"
+        )
 
 
 def _slots(run_as: Execution, per_gpu: int) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from shared.stats import rules
-from shared.stats.intervals import StatsError, difference, mean
+from shared.stats.intervals import StatsError, against_printed, difference, difference_from_stats, mean
 
 REPS = 1500
 LIMIT = 0.05 + 3 * math.sqrt(0.05 * 0.95 / REPS)
@@ -217,3 +217,21 @@ def test_the_seeds_said_to_decide_do_decide():
     assert rules.greater(d, 0.0).needed == n
     assert (at(n), at(n - 1)) == ("holds", "inconclusive")
     assert rules.n_needed(d, 1e-9) is None
+
+
+def test_more_seeds_of_ours_do_not_shrink_what_the_paper_left_open():
+    """Against a printed mean with a spread of its own, n_needed counts on our share of the error alone."""
+    ours = [1.0, 1.3, 0.9, 1.1, 0.7]
+    mean_, sd = float(np.mean(ours)), float(np.std(ours, ddof=1))
+    d = against_printed(ours, mean_, sd=0.2, n=5)
+    limit = 0.2 / math.sqrt(5)
+    n = rules.n_needed(d, 2.1 * limit + 0.02)
+
+    def bound(seeds: int) -> float:
+        return difference_from_stats(mean_, sd, seeds, mean_, 0.2, 5).interval(0.90)[1]
+
+    assert bound(n) < 2.1 * limit + 0.02 <= bound(n - 1)
+    assert rules.n_needed(d, 1.6 * limit) is None
+    single = against_printed(ours, mean_)  # one run without a spread: ours stands for it
+    assert rules.n_needed(single, 1.5 * sd) is None
+    assert rules.n_needed(single, 1.8 * sd) is not None
