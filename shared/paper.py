@@ -86,6 +86,31 @@ class Paper:
             raise SpecError(f"{self.key} has no sweep {unknown[0]!r}; there are: {', '.join(s.name for s in sweeps)}")
         return tuple(s for s in sweeps if s.name in wanted)
 
+    def commands(self, preset: Preset) -> dict[str, tuple[Sweep, ...]]:
+        """``{make command: sweeps of the preset that it runs}``: the plain one, and with PRESET those it leaves out."""
+        if preset == "smoke":
+            return {f"make smoke-{self.key}": self.sweeps(preset)}
+        plain = f"make replicate-{self.key}"
+        if preset == "reduced":
+            return {plain: self.sweeps(preset)}
+        within = tuple(s for s in self.sweeps(preset) if s.name in self.own_scale)
+        rest = tuple(s for s in self.sweeps(preset) if s.name not in self.own_scale)
+        return {line: sweeps for line, sweeps in ((plain, within), (f"{plain} PRESET={preset}", rest)) if sweeps}
+
+    def commands_for(self, preset: Preset, arms: Collection[str]) -> list[str]:
+        """The make commands that run these arms: the plain one where it runs some, and the sweeps of the others."""
+        wanted, lines = set(arms), []
+        for line, sweeps in self.commands(preset).items():
+            needed = []
+            for sweep in sweeps:
+                if wanted & (mine := {s.arm for s in sweep.specs}):
+                    needed.append(sweep.name)
+                    wanted -= mine
+            if needed:
+                chosen = f" ARGS='{' '.join(f'--sweep {name}' for name in needed)}'"
+                lines.append(line + chosen * ("PRESET=" in line))
+        return lines
+
     def arms(self, template: str, preset: Preset) -> tuple[str, ...]:
         """``"kn-{grid}"`` → one arm name for each value of the role (roles that hold a tuple expand)."""
         roles = self.roles(preset)

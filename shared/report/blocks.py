@@ -10,7 +10,7 @@ import pandas as pd
 
 from shared.paper import Paper
 from shared.report import claims, ledger, tables
-from shared.report.build import Tables, again, command, sources, status_grid
+from shared.report.build import Tables, sources, status_grid
 from shared.report.data import ReportError, Source
 from shared.report.declare import Effects, Points
 from shared.report.grid import Column, Grid
@@ -68,7 +68,7 @@ def card_blocks(paper: Paper, data: Tables, verdicts: Iterable[claims.Verdict]) 
     found = sources(paper, data)
     shown = found or [Source.select(paper, "reduced", pd.DataFrame(), pd.DataFrame())]
     return {
-        "time": "\n\n".join(map(_time, shown)),
+        "time": _time(paper, found),
         "expected": _expected(shown, claims.check(verdicts)),
         "figures": _figures(shown),
         "deviations": "\n\n".join(f"At {s.preset} scale:\n\n{_bare(ledger.deviations(s))}" for s in shown),
@@ -84,19 +84,28 @@ def _bare(grid: Grid) -> str:
 
 
 def _no_runs(source: Source) -> str:
-    return f"No finished runs yet. Run `{command(source.paper.key, source.preset)}`."
+    return f"No finished runs yet. Run `make replicate-{source.paper.key}`."
 
 
-def _time(source: Source) -> str:
-    """What the finished runs of a preset took, and on which processor."""
-    if not len(source.rows):
-        return _no_runs(source)
-    spent = ledger.cost_of(source.rows)
-    cpus = sorted({str(c) for c in source.rows.get("provenance.cpu", pd.Series(dtype=str)).dropna()})
-    where = f" on {', '.join(cpus)}" if cpus else ""
-    every = sum(n for arm, n in source.expected.items() if arm not in source.idle)
-    return (f"Measured: `{again(source, source.rows['arm'])}`, {len(source.rows)} of {every} runs, "
-            f"{spent['core_hours']:.1f} core-hours{where}.")  # fmt: skip
+def _time(paper: Paper, found: list[Source]) -> str:
+    """For each command how many of its runs are done, what they took and on which processors."""
+    rows = pd.concat([s.rows for s in found]) if found else pd.DataFrame({"run_id": []})
+    declared: dict[str, set[str]] = {}
+    for preset in ("smoke",) if {s.preset for s in found} == {"smoke"} else ("paper", "reduced"):
+        for line, sweeps in paper.commands(preset).items():
+            declared.setdefault(line, set()).update(s.run_id for sweep in sweeps for s in sweep.specs)
+    lines, seen = [], set[str]()
+    for line, ids in declared.items():
+        mine = rows[rows["run_id"].isin(ids - seen)]
+        if len(mine):
+            cpus = sorted({str(c) for c in mine.get("provenance.cpu", pd.Series(dtype=str)).dropna()})
+            where = f" on {', '.join(cpus)}" if cpus else ""
+            hours = ledger.cost_of(mine)["core_hours"]
+            lines.append(f"- `{line}`: {len(mine)} of {len(ids - seen)} runs done, {hours:.1f} core-hours{where}.")
+        else:
+            lines.append(f"- `{line}`: none of {len(ids - seen)} runs done.")
+        seen |= ids
+    return "Measured:\n\n" + "\n".join(lines)
 
 
 def _expected(shown: list[Source], verdicts: list[claims.Verdict]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -114,18 +115,17 @@ def short_name(paper: Paper) -> str:
     return f"{first}{more} {paper.year}"
 
 
-def command(key: str, preset: str) -> str:
-    """The make command that runs a paper's preset."""
-    if preset == "smoke":
-        return f"make smoke-{key}"
-    return f"make replicate-{key}" + (f" PRESET={preset}" if preset != "reduced" else "")
-
-
 def again(source: Source, arms: Iterable[str]) -> str:
-    """The make command that runs these arms; the paper's own scale may be part of what the smaller preset runs."""
-    paper, wanted = source.paper, set(arms)
-    own = {s.arm for sweep in paper.sweeps("paper") if sweep.name in paper.own_scale for s in sweep.specs}
-    return command(paper.key, "reduced" if source.preset == "paper" and wanted <= own else source.preset)
+    """The make commands that run these arms."""
+    return " && ".join(source.paper.commands_for(source.preset, set(arms)))
+
+
+def findings(paper: Paper) -> str:
+    """What the card says in words of what came out, between ``<!-- findings -->`` and ``<!-- /findings -->``."""
+    card = paper.folder / "README.md"
+    text = card.read_text(encoding="utf-8") if card.is_file() else ""
+    found = re.search(r"<!-- findings -->(.*?)<!-- /findings -->", text, re.DOTALL)
+    return found[1].strip() if found else ""
 
 
 class _Writer:
@@ -154,7 +154,8 @@ class _Writer:
             "name": short_name(paper), "authors_short": short_name(paper).rsplit(" ", 1)[0], "year": paper.year,
             "title": paper.title, "authors": paper.authors, "arxiv": paper.arxiv,
             "scales": [s.preset for s in found], "runs": sum(len(s.rows) for s in found),
-            "command": command(paper.key, "reduced"), "notes": paper.notes, "errata": paper.errata,
+            "command": f"make replicate-{paper.key}", "notes": paper.notes, "errata": paper.errata,
+            "findings": findings(paper),
             "outcomes": self.table(claims.outcomes(verdicts, paper.key)) if verdicts else "",
             "evidence": self.table(claims.evidence(verdicts, paper.key)) if verdicts else "",
             "unjudged": self._unjudged(verdicts, paper.key),
@@ -184,7 +185,7 @@ class _Writer:
             "alone": _alone(source),
             "cost": self.table(ledger.cost(source)),
             "origin": self.table(ledger.origin(source)),
-            "command": again(source, source.rows["arm"]),
+            "commands": source.paper.commands_for(source.preset, set(source.rows["arm"])),
         }  # fmt: skip
 
     def figures(self) -> list[Path]:
@@ -222,15 +223,17 @@ def _about(source: Source) -> str:
 def _idle(source: Source) -> str:
     """The sweeps without any run, counted by the data that they train on, and the command that runs them."""
     names = set(source.idle.values())
-    found: dict[str, dict[str, list[str]]] = {}
-    for sweep in source.paper.sweeps(source.preset):
-        if sweep.name in names:
-            line = again(source, (s.arm for s in sweep.specs))
-            data = ", ".join(sorted({s.data.name for s in sweep.specs}))
-            found.setdefault(line, {}).setdefault(data, []).append(sweep.name)
-    lines = [(line, ", ".join(f"{_names(sweeps)} on {data}" for data, sweeps in by.items()))
-             for line, by in found.items()]  # fmt: skip
-    return "".join(f" Not run: {sweeps}; needs `{line}`." for line, sweeps in lines)
+    text = ""
+    for line, sweeps in source.paper.commands(source.preset).items():
+        found: dict[str, list[str]] = {}
+        for sweep in sweeps:
+            if sweep.name in names:
+                found.setdefault(", ".join(sorted({s.data.name for s in sweep.specs})), []).append(sweep.name)
+        if found:
+            text += (
+                f" Not run: {', '.join(f'{_names(some)} on {data}' for data, some in found.items())}; needs `{line}`."
+            )
+    return text
 
 
 def _alone(source: Source) -> str:

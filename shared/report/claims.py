@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from shared.report.data import ReportError
 from shared.report.grid import Column, Grid, number
+from shared.stats.intervals import PLACES, places
 
 OUTCOMES: Mapping[str, str] = {
     "reproduced": "The rule written down for the claim holds at the claim's own strength.",
@@ -19,8 +21,8 @@ OUTCOMES: Mapping[str, str] = {
     "not-run": "No finished runs at a scale that may speak about the claim.",
 }
 SCALES: Mapping[str, str] = {
-    "paper": "As published: only here can a printed number be refuted. Exact checks of equations count here and train "
-    "nothing.",
+    "paper": "As published: only here can a printed number be refuted. Exact checks of equations, printed numbers and "
+    "errata stand here too; they train nothing and are counted apart.",
     "reduced": "Real but smaller data and net, on two CPU cores. Speaks of directions, orders and exponents.",
     "smoke": "Seconds of training on toy data. Shows that the plumbing works and nothing else.",
 }
@@ -50,12 +52,14 @@ def outcomes(verdicts: Sequence[Verdict], key: str) -> Grid:
 def evidence(verdicts: Sequence[Verdict], key: str) -> Grid:
     """The numbers behind each outcome that runs led to: ours with its interval, the paper's, seeds, rule, reason.
 
-    Several tests of a claim, or several numbers of the paper, stand one below the other.
+    Several tests of a claim, or several numbers of the paper, stand one below the other; a test's own line says what it
+    asked and found.
     """
-    columns = (Column("claim", 9), Column("ours [interval]", 28), Column("paper", 21), Column("n", 4, "right"),
-               Column("rule, margin", 13), Column("reason", 25))  # fmt: skip
-    rows = tuple((str(v["claim"]), ours(v), printed(v.get("reference")), value(v.get("n")), rule(v),
-                  number(v.get("reason"))) for v in verdicts if v["outcome"] != "not-run")  # fmt: skip
+    columns = (Column("claim", 13), Column("ours [interval]", 27), Column("paper", 18), Column("n", 4, "right"),
+               Column("rule, margin, of what", 15), Column("reason", 23))  # fmt: skip
+    rows = tuple((f"{v['claim']}\n`{v['outcome']}`\n{number(v['scale'])}", ours(v), printed(v.get("reference")),
+                  value(v.get("n")), rule(v), number(v.get("reason")))
+                 for v in verdicts if v["outcome"] != "not-run")  # fmt: skip
     return Grid(f"{key}-evidence", "The numbers behind the outcomes", columns, rows)
 
 
@@ -64,30 +68,33 @@ def not_run(verdicts: Sequence[Verdict], key: str) -> Grid:
     together: dict[tuple[str, str], list[str]] = {}
     for verdict in verdicts:
         if verdict["outcome"] == "not-run":
-            reason = number(verdict.get("reason")).replace("; nearest command: ", "; to run: ")
-            why, _, command = reason.partition("; to run: ")
+            why, mark, command = re.split("; (to run|nearest command): |$", number(verdict.get("reason")), maxsplit=1)
             if why.startswith("no run of "):
                 why = "an arm that they need has no finished run"
-            together.setdefault((why, command), []).append(str(verdict["claim"]))
+            lead = "nearest, does not decide: " if mark == "nearest command" else ""
+            together.setdefault((why, f"{lead}`{command}`" if command else "–"), []).append(str(verdict["claim"]))
     columns = (Column("claims", 44), Column("why", 32), Column("to run", 24))
-    rows = tuple((", ".join(ids), why, f"`{command}`" if command else "–") for (why, command), ids in together.items())
+    rows = tuple((", ".join(ids), why, command) for (why, command), ids in together.items())
     return Grid(f"{key}-not-run", "Claims that were not run", columns, rows)
 
 
-def value(item: Any) -> str:
+def value(item: Any, digits: int = PLACES) -> str:
     """One figure or several: integers without decimals, a true minus sign."""
     if isinstance(item, list | tuple):
         return ", ".join(value(part) for part in item) or "–"
-    return item if isinstance(item, str) else (str(item) if isinstance(item, int) else number(item)).replace("-", "−")
+    if isinstance(item, str):
+        return item
+    return (str(item) if isinstance(item, int) else number(item, digits)).replace("-", "−")
 
 
 def ours(verdict: Verdict) -> str:
-    """``0.12 [−0.05, 0.29]`` of the only test, else ``label: value [interval]`` for each, one a line."""
+    """``0.12 [−0.05, 0.29]`` of the only test, else ``label: value [interval], found`` for each, one a line."""
     found = verdict.get("ours")
     if not isinstance(found, list | tuple):
         return interval(found, verdict.get("interval"))
     tests = [test if isinstance(test, Mapping) else {"value": test} for test in found]
-    lines = [_labelled(t.get("label"), interval(t.get("value"), t.get("interval"))) for t in tests]
+    lines = [_labelled(t.get("label"), ", ".join(filter(None, (interval(t.get("value"), t.get("interval")),
+                                                               t.get("found"))))) for t in tests]  # fmt: skip
     return "\n".join(lines) or "–"
 
 
@@ -97,11 +104,16 @@ def interval(estimate: Any, bounds: Any) -> str:
     An interval without width is that of a number that is the same in all runs, and says so.
     """
     if not isinstance(bounds, list | tuple) or len(bounds) != 2:
-        return value(estimate)
+        return value(estimate, _digits(None, estimate))
     if bounds[0] is not None and bounds[0] == bounds[1]:
-        return f"{value(estimate)} (the same in all runs)"
-    low, high = ("∞" if b is None else value(float(b)) for b in bounds)
-    return f"{value(estimate)} [{low}, {high}]"
+        return f"{value(estimate, _digits(None, estimate))} (the same in all runs)"
+    digits = PLACES if None in bounds else _digits((float(bounds[0]), float(bounds[1])), estimate)
+    low, high = ("∞" if b is None else value(float(b), digits) for b in bounds)
+    return f"{value(estimate, digits)} [{low}, {high}]"
+
+
+def _digits(bounds: tuple[float, float] | None, estimate: Any) -> int:
+    return places(bounds, estimate) if isinstance(estimate, float) else PLACES
 
 
 def printed(reference: Any) -> str:
@@ -131,8 +143,10 @@ def _labelled(label: Any, text: str) -> str:
 
 
 def rule(verdict: Verdict) -> str:
+    """``greater, 0.50``, and below it the columns that it reads."""
     margin = verdict.get("margin")
-    return f"{verdict.get('rule') or '–'}" + (f", {value(margin)}" if margin not in (None, "") else "")
+    text = f"{verdict.get('rule') or '–'}" + (f", {value(margin)}" if margin not in (None, "") else "")
+    return "\n".join([text, *(f"`{name}`" for name in verdict.get("metric") or ())])
 
 
 def as_json(verdicts: Sequence[Verdict]) -> str:
@@ -141,15 +155,21 @@ def as_json(verdicts: Sequence[Verdict]) -> str:
 
 
 def count(verdicts: Iterable[Verdict]) -> dict[str, int]:
-    """How many verdicts have each outcome, in the order of OUTCOMES."""
-    listed = [v["outcome"] for v in verdicts]
+    """How many verdicts have each outcome, in the order of OUTCOMES; exact checks apart."""
+    listed = [v["outcome"] for v in verdicts if v.get("rule") != "exact"]
     return {name: listed.count(name) for name in OUTCOMES}
 
 
 def overview(entries: Sequence[tuple[str, str, int, Sequence[Verdict]]]) -> Grid:
-    """Papers × outcomes. ``entries`` are (paper, scale, runs, verdicts)."""
+    """Papers × outcomes, and how many exact checks hold. ``entries`` are (paper, scale, runs, verdicts)."""
     columns = (Column("paper", 19), Column("scale", 9), Column("runs", 7, "right"),
-               *(Column(name, len(name) + 2, "right") for name in OUTCOMES))  # fmt: skip
-    rows = tuple((paper, scale, str(runs), *map(str, count(verdicts).values()))
+               *(Column(name, len(name) + 2, "right") for name in OUTCOMES),
+               Column("exact checks", 14, "right"))  # fmt: skip
+    rows = tuple((paper, scale, str(runs), *map(str, count(verdicts).values()), _exact(verdicts))
                  for paper, scale, runs, verdicts in entries)  # fmt: skip
     return Grid("status", "Claims by outcome", columns, rows)
+
+
+def _exact(verdicts: Sequence[Verdict]) -> str:
+    checks = [v["outcome"] == "reproduced" for v in verdicts if v.get("rule") == "exact"]
+    return f"{sum(checks)} of {len(checks)} hold" if checks else "–"

@@ -14,6 +14,8 @@ import numpy as np
 from scipy.special import stdtrit
 
 Samples = Sequence[float] | np.ndarray
+PLACES = 2
+"""Decimals of a printed number, unless its interval or its size asks for more."""
 
 
 class StatsError(ValueError):
@@ -54,6 +56,13 @@ class Estimate:
             return None
         half = self.blur + (float(stdtrit(self.df, (1 + level) / 2)) * self.se if self.se > 0 else 0.0)
         return self.value - half, self.value + half
+
+
+def places(bounds: tuple[float, float] | None, value: float) -> int:
+    """Decimals that show the first digit of an interval's half-width; without a width, of a value too small for two."""
+    half = (bounds[1] - bounds[0]) / 2 if bounds else 0.0
+    size = half if half > 0 else abs(value)
+    return max(PLACES, -math.floor(math.log10(size))) if math.isfinite(size) and 0 < size < 1 else PLACES
 
 
 def moments(samples: Samples) -> tuple[float, float, int]:

@@ -33,15 +33,15 @@ from shared.spec import Preset
 from shared.stats import rules
 from shared.stats.chance import at_chance
 from shared.stats.claims import Claim, ClaimError, Strength, Test, load_claims
-from shared.stats.intervals import StatsError
+from shared.stats.intervals import StatsError, places
 from shared.stats.posthoc import posthoc
 from shared.stats.reference import printed_for, references
 from shared.stats.rules import ALPHA, Result
 from shared.stats.samples import CHANCE, Elementary, MissingRuns, Runs, expand
 
 KEYS = (
-    "paper", "claim", "where", "says", "outcome", "scale", "n", "ours", "interval", "reference", "rule", "margin",
-    "runs", "reason",
+    "paper", "claim", "where", "says", "outcome", "scale", "n", "metric", "ours", "interval", "reference", "rule",
+    "margin", "runs", "reason",
 )  # fmt: skip
 Scale = Literal["paper", "reduced"]
 """Presets for which a claim can speak."""
@@ -67,7 +67,8 @@ def verdicts(
 
     ``rows``: one row a run; ``history``: one row an evaluation. The scale that speaks is the first of ``presets``
     that has ``min_seeds`` seeds of every arm, else the first that has every arm at all.
-    ``ours`` is the estimate of the one elementary test, or of several a list of ``{"label", "value", "interval"}``;
+    ``metric``: the columns of the rows or the history that the tests read. ``ours`` is the estimate of the one
+    elementary test, or of several a list of ``{"label", "value", "interval", "found"}``, the last in words;
     ``interval`` is that of the test that decides: the 90 % one, or for a refutation among several tests the wider one
     that refutes (its level stands in the reason). ``reference``: one entry or a list, see ``references``; of the tests
     that may speak at the scale judged. Raises ClaimError for a bad claim.
@@ -170,7 +171,7 @@ def _fit(test: Test, case: Elementary, runs: Runs, metric: str, margin: float, r
 def _verdict(paper: Paper, claim: Claim, tables: dict[Preset, Runs]) -> dict[str, Any]:
     base = {
         "paper": paper.key, "claim": claim.id, "where": claim.where, "says": claim.says, "scale": None, "n": 0,
-        "ours": None, "interval": None, "reference": _one_or_many(references(paper, claim)),
+        "metric": None, "ours": None, "interval": None, "reference": _one_or_many(references(paper, claim)),
         "rule": " + ".join(dict.fromkeys(t.rule for t in claim.test)) or None, "margin": None, "runs": [],
     }  # fmt: skip
     if claim.not_run:
@@ -215,12 +216,14 @@ def _speak(paper: Paper, claim: Claim, judged: Judged, base: dict[str, Any]) -> 
             reason += f"; cannot tell whether the claim precedes its runs ({past.note})"
     kept = [t for t in claim.test if t.speaks_at(acts_as)]
     told, margins = zip(*(t.words_at(acts_as) for t in kept), strict=True)
-    ours = [{"label": x.label, "value": _round(x.estimate), "interval": _bounds(x)} for x in r.leaves]
+    ours = [{"label": x.label, "value": _round(x.estimate), "interval": _bounds(x), "found": x.reason}
+            for x in r.leaves]  # fmt: skip
+    metrics = dict.fromkeys(m for t in kept if (m := t.metric or claim.metric))
     return _record(
-        base, outcome=outcome, scale=preset, n=r.n, ours=ours if len(ours) > 1 else ours[0]["value"],
-        interval=_bounds(r), reference=_one_or_many(references(paper, claim, acts_as)),
-        rule=" + ".join(dict.fromkeys(told)), margin=_one_or_many(list(dict.fromkeys(margins))),
-        runs=sorted(map(str, used["run_id"])), reason=reason + ".",
+        base, outcome=outcome, scale=preset, n=r.n, metric=list(metrics),
+        ours=ours if len(ours) > 1 else ours[0]["value"], interval=_bounds(r),
+        reference=_one_or_many(references(paper, claim, acts_as)), rule=" + ".join(dict.fromkeys(told)),
+        margin=_one_or_many(list(dict.fromkeys(margins))), runs=sorted(map(str, used["run_id"])), reason=reason + ".",
     )  # fmt: skip
 
 
@@ -243,9 +246,10 @@ def _finding(r: Result) -> str:
     """The part that decides, with its numbers, and its place among the others."""
     if not math.isfinite(r.estimate):
         return f"{r.label}: {r.reason}"
-    text = f"{r.label}: {_signed(r.estimate)}"
+    digits = places(r.interval, r.estimate)
+    text = f"{r.label}: {_signed(r.estimate, digits)}"
     if r.interval is not None:
-        text += f" [{_signed(r.interval[0])}, {_signed(r.interval[1])}]"
+        text += f" [{_signed(r.interval[0], digits)}, {_signed(r.interval[1], digits)}]"
     tests, open_ = len(r.leaves), [x.label for x in r.leaves if x.finding == "inconclusive"]
     place = {"holds": f"the closest call of {tests} tests", "fails": f"the worst of {tests} tests"}.get(r.finding)
     if place is None and len(open_) == 1:
@@ -287,21 +291,9 @@ def _not_run(paper: Paper, claim: Claim, why: dict[Preset, str]) -> str:
     if preset == "smoke":
         command = f"make smoke-{paper.key}"
     else:
-        command = _command(paper, preset, {a for case in _cases(paper, claim, preset) for a in case.needs})
+        needed = {a for case in _cases(paper, claim, preset) for a in case.needs}
+        command = " && ".join(paper.commands_for(preset, needed))
     return f"{missing}; to run: {command}"
-
-
-def _command(paper: Paper, preset: Preset, needed: set[str]) -> str:
-    """What trains the arms that a claim needs: the paper's own command or, where that leaves some out, their sweeps."""
-    plain = f"make replicate-{paper.key}"
-    if preset == "reduced" or needed <= {s.arm for s in paper.planned("reduced").values() if s.preset == preset}:
-        return plain
-    chosen = []
-    for sweep in paper.sweeps(preset):
-        if needed & (arms := {s.arm for s in sweep.specs}):
-            chosen.append(f"--sweep {sweep.name}")
-            needed = needed - arms
-    return f"{plain} PRESET={preset} ARGS='{' '.join(chosen)}'"
 
 
 def _cases(paper: Paper, claim: Claim, preset: Preset) -> list[Elementary]:
@@ -336,5 +328,5 @@ def _round(value: float) -> float | int | None:
     return round(float(value), 6) if math.isfinite(value) else None
 
 
-def _signed(value: float) -> str:
-    return f"{value:+.2f}".replace("-", "−")
+def _signed(value: float, digits: int) -> str:
+    return f"{value:+.{digits}f}".replace("-", "−")

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from shared.report import build, claims
-from shared.report.build import build_report, command, short_name, sources
+from shared.report.build import build_report, short_name, sources
 from shared.report.data import ReportError, Source
 
 
@@ -46,8 +46,8 @@ def test_every_claim_has_a_row_with_its_outcome_and_stands_with_its_numbers_or_w
     numbers = section(text, "The numbers behind the outcomes")
     assert "0.12 \\[−0.05, 0.29\\]" in numbers[0]
     missing = [c for r in section(text, "Claims that were not run") for c in r.split("|")[1].strip().split(", ")]
-    judged = [r.split("|")[1].strip() for r in numbers]
-    assert judged == [v["claim"] for v in verdicts if v["outcome"] != "not-run"]
+    judged = [r.split("|")[1].strip().split("<br>") for r in numbers]
+    assert judged == [[v["claim"], f"`{v['outcome']}`", v["scale"]] for v in verdicts if v["outcome"] != "not-run"]
     assert missing == [v["claim"] for v in verdicts if v["outcome"] == "not-run"]
 
 
@@ -105,8 +105,8 @@ def test_smoke_rows_show_only_where_there_is_nothing_else(paper, runs, make_runs
     both = tuple(pd.concat(pair) for pair in zip(smoke, runs, strict=True))
     assert [s.preset for s in sources(paper, {"goyal": smoke})] == ["smoke"]
     assert [s.preset for s in sources(paper, {"goyal": both})] == ["reduced"]
-    assert [command("goyal", p) for p in ("paper", "reduced", "smoke")] == [
-        "make replicate-goyal PRESET=paper", "make replicate-goyal", "make smoke-goyal"
+    assert [[*paper.commands(p)] for p in ("paper", "reduced", "smoke")] == [
+        ["make replicate-goyal PRESET=paper"], ["make replicate-goyal"], ["make smoke-goyal"]
     ]  # fmt: skip
 
 

@@ -109,7 +109,7 @@ def test_a_figure_without_runs_says_so_and_what_would_make_them(report):
     text = report.markdown.read_text()
     lines = {key: next(x for x in text.splitlines() if x.startswith(f"**Figure {key}:")) for key in (4, 6, 7)}
     assert "no finished runs of sweep `f2-batches`, sweep `c1-batches`. Run `make rep" in lines[4]
-    assert lines[4].endswith("Run `make replicate-keskar PRESET=paper`.")
+    assert lines[4].endswith("Run `make replicate-keskar PRESET=paper ARGS='--sweep f2-batches --sweep c1-batches'`.")
     assert "no finished runs of `f1-sb-path`, `f1-lb-path`, `f2-sb-path`" in lines[6]
     assert "no finished runs of `f1-curve`, `f2-curve`" in lines[7]
 
@@ -130,7 +130,10 @@ def test_settings_that_differ_do_not_count_the_parents_of_a_run(at):
 
 def test_the_card_speaks_of_both_scales(keskar_runs):
     made = blocks.card_blocks(PAPER, {"keskar": keskar_runs}, ())
-    assert made["time"].count("Measured: `make replicate-keskar`, ") == 2
+    rows, _ = keskar_runs
+    plain, rest = (len(PAPER.planned("reduced")), len(set(PAPER.runs("paper")) - set(PAPER.planned("reduced"))))
+    assert f"- `make replicate-keskar`: {len(rows)} of {plain} runs done, " in made["time"]
+    assert f"- `make replicate-keskar PRESET=paper`: none of {rest} runs done." in made["time"]
     for block in ("cost", "deviations"):
         assert "At paper scale:" in made[block]
         assert "At reduced scale:" in made[block]

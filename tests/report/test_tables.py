@@ -187,5 +187,8 @@ def test_status_counts_outcomes_by_scale(paper, runs, verdicts):
     status = blocks.readme_blocks([paper], {"goyal": runs}, {"goyal": verdicts})["status"]
     row = status.splitlines()[-1]
     assert [c.strip() for c in row.strip("|").split("|")] == [
-        "Goyal et al. 2017", "reduced", str(len(runs[0])), "1", "1", "1", "1", "1"
+        "Goyal et al. 2017", "reduced", str(len(runs[0])), "1", "1", "1", "1", "1", "–"
     ]  # fmt: skip
+    exact = [{**verdicts[0], "rule": "exact", "outcome": found} for found in ("reproduced", "not-reproduced")]
+    status = blocks.readme_blocks([paper], {"goyal": runs}, {"goyal": [*verdicts, *exact]})["status"]
+    assert status.splitlines()[-1].endswith("| 1 | 1 | 1 | 1 | 1 | 1 of 2 hold |")
