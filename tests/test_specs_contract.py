@@ -15,6 +15,7 @@ from shared.datamodules.order import accumulation
 from shared.models import build, indivisible
 from shared.optim import make_optimizer
 from shared.paper import Paper
+from shared.report.build import findings
 from shared.report.tables import CHOOSING
 from shared.spec import PRESETS, Execution, RunSpec, SpecError, canonical, diff, flatten, override, parse
 from shared.training import fitting
@@ -51,6 +52,11 @@ def one_an_arm(key: str, preset: str) -> list[RunSpec]:
 def test_folder_has_the_fixed_files(paper: Paper):
     assert [name for name in FILES if not (paper.folder / name).is_file()] == []
     assert list((paper.folder / "reference").glob("*.csv"))
+
+
+@papers
+def test_the_card_says_in_words_what_came_out(paper: Paper):
+    assert len(findings(paper).split()) > 100
 
 
 @pytest.mark.parametrize("key", PAPERS)

@@ -27,7 +27,7 @@ CURVE_SEEDS = (1, 2, 3)
 LONG_SEEDS = (1, 2)
 """Of the runs of 1,600 epochs."""
 PER_OCTAVE = 8
-OWN_SCALE = ("f1-table1", "f1-momentum", "f1-potential")
+OWN_SCALE = ("f1-table1", "f1-momentum", "f1-lr-base", "f1-potential")
 """Sweeps of the paper preset that two cores bear beside ``reduced``; F1's others take thrice as long (see README)."""
 
 
@@ -125,7 +125,9 @@ COLUMNS = ("sb", "lb", "lr", "gbn")
 CHANGES = ("kept", "unflipped", "replaced")
 """Endings of arms that change one thing: momentum kept, digits not mirrored, examples drawn with replacement."""
 BY_BATCH = re.compile(r"(gbn-)?batch-(\d+)")
-OURS = re.compile(r".*-(kept|unflipped|replaced|lr-base-x2|sb-early|sb-long)|f1-(ra-8|batch-2048|lr-2048)")
+OURS = re.compile(
+    r".*-(kept|unflipped|replaced|lr-base-x2|sb-early|sb-long)|f1-(ra-8|batch-2048|lr-2048|(gbn-)?batch-1024)"
+)
 """Arms that the paper does not have."""
 
 _STEP = ((81, 0.1), (122, 0.01), (164, 0.001))
@@ -272,6 +274,8 @@ def _paper_sweeps() -> tuple[Sweep, ...]:
         of("f1", "lr-base", "Rates scaled from 256 as in main_normal.py, not from |B_S| = 128", ("lr-base-x2",),
            CURVE_SEEDS),
         of("f1", "unflipped", unflipped, ("sb-unflipped", "lb-unflipped"), CURVE_SEEDS),
+        of("f1", "batch-1024", "|B_L|/|B_S| = 8: LB and +LR +GBN, beside regime adaptation there",
+           ("batch-1024", "gbn-batch-1024")),
         of("f1", "ra-8", "Regime adaptation at |B_L|/|B_S| = 8: 400 epochs", ("ra-8",)),
         of("f1", "ra-32", f"{ra}: 1,600 epochs", ("ra",), LONG_SEEDS),
         of("f1", "noise", "Multiplicative noise in place of the √ rule", ("noise",)),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from replications.keskar.experiments import TUNE_LRS, WARM
+from replications.keskar.experiments import EARLY, TUNE_LRS, WARM
 from shared.report.declare import Cell, Curves, Panel, Points, Row, Series, Table
 
 NETS = ("f1", "f2", "c1", "c2", "c3", "c4")
@@ -138,7 +138,7 @@ FIGURES = (
         where="Figure 5",
         title="Large-batch training from small-batch iterates",
         caption="Left: SB after so many epochs, and LB started there; right: where LB ends. In the paper: after enough "
-        "epochs the accuracy is SB's and the sharpness falls by two orders.",
+        "epochs the accuracy is SB's and the sharpness falls by two orders. F1's values are over 10,000 images.",
         panels=tuple(panel for net in PLOTTED for panel in _warm_start(net)),
         sweep="f1-warm-start",
         x="start_epoch",
@@ -151,7 +151,8 @@ FIGURES = (
         key="fig6",
         where="Figure 6",
         title="Sharpness as the training loss falls",
-        caption="From left to right along training. In the paper: alike at first, then LB's rises and SB's falls.",
+        caption="From left to right along training. In the paper: alike at first, then LB's rises and SB's falls. "
+        "F1's values are over 10,000 images, where L-BFGS-B gets away from the solution (Table 3 has all).",
         panels=tuple(_path(net) for net in PLOTTED),
         sweep="f1-path",
         draw="runs",
@@ -237,13 +238,17 @@ TABLES = (
               Cell("LB test %", TEST, "{row}-lb-aug"), *_boxes("{row}-lb-aug", "sharp"), rows=ROWS[2:]),
     _of_paper(7, "Conservative training of the large batch", "f1-conservative",
               Cell("SB test %", TEST, "{row}-sb", "baseline/test_accuracy"),
-              Cell("LB test %", TEST, "{row}-lb-conservative"), *_boxes("{row}-lb-conservative"),
+              Cell("LB test %", TEST, "{row}-lb-conservative"), *_boxes("{row}-lb-conservative", "sharp"),
               presets=("paper",)),
     _own("table7-control", "Table 7, our control", "Three plain steps a batch (λ = 0) against three conservative ones",
          "f1-conservative",
          (Row("LB, one step", "f1-lb"), Row("LB, three steps, λ = 0", "f1-lb-3-steps"),
           Row("LB, three steps, λ = 1e-3", "f1-lb-conservative")),
-         *ACCURACY, *_boxes(), DISTANCE),
+         *ACCURACY, *_boxes(part="sharp"), DISTANCE),
+    _own("early", "Beyond Table 3", "Sharpness of F1 at 1e-3 before the plateau, over all 60,000 images", "f1-early",
+         tuple(Row(f"epoch {e}", f"/epoch-{e}") for e in EARLY),
+         *(Cell(f"{b} {word}", f"{metric}{{row}}", f"f1-{a}-early") for b, a, _ in BATCHES
+           for word, metric in (("train %", TRAIN), ("sharpness", "sharp/full@0.001")))),
     _own("stopping", "Beyond Table 3", "Sharpness of F1 at 1e-3 by stopping point and maximiser, over 10,000 "
          "images (Table 3 has all)", "f1-path", (*STOPS, *PLATEAUS),
          Cell("train loss", LOSS), *BY_MAXIMISER),
@@ -257,24 +262,28 @@ TABLES = (
     _own("tuning", "Beyond Table 2", "Adam's rate: accuracy and sharpness of F1, on a run each", "tune",
          tuple(Row(f"{b}, η = {lr:g}", f"tune-f1-{a}-lr-{lr:g}") for b, a, _ in BATCHES for lr in TUNE_LRS),
          *ACCURACY, *BY_MAXIMISER),
-    _own("maximisers", "Beyond Figure 5", "Sharpness of LB from SB's iterates at 1e-3, by maximiser",
+    _own("maximisers", "Beyond Figure 5",
+         "Sharpness of LB from SB's iterates at 1e-3, by maximiser, over 10,000 images",
          "f1-warm-maximisers", tuple(Row(f"from epoch {k}", f"f1-maximisers-from-{k}") for k in WARM),
          Cell("train loss", LOSS), *BY_MAXIMISER),
-    _own("open", "Beyond Tables 3 and 4", "What the definition leaves open, at the solutions of F1 (ε = 1e-3)",
+    _own("open", "Beyond Tables 3 and 4",
+         "What the definition leaves open, at the solutions of F1 (ε = 1e-3, 10,000 images)",
          "f1-open-choices",
          (Row("full space, batch statistics", "full"), Row("full space, running statistics", "full-running"),
           Row("full space, loss capped at 16.118", "full-capped"), Row("subspace, A from N(0, 1)", "subspace"),
           Row("subspace, A from U(−1, 1)", "subspace-uniform"), Row("subspace, columns of norm 1", "subspace-unit")),
          *(Cell(b, f"{PART}/{{row}}@0.001", f"f1-{a}-open-choices") for b, a, _ in BATCHES)),
-    _own("dinh", "Beyond Table 3, Dinh et al. 2017", "The same functions of F1 in other coordinates", "f1-dinh",
+    _own("dinh", "Beyond Table 3, Dinh et al. 2017",
+         "The same functions of F1 in other coordinates, over 10,000 images; the eigenvalue over 2,000", "f1-dinh",
          (Row("SB", "sb"), Row("SB, weights before batch norm × 0.1", "sb-rescaled"), Row("LB", "lb"),
           Row("LB at SB's norms", "lb-matched")),
          *(Cell(heading, f"{metric}/{{row}}", "f1-sb-dinh")
-           for heading, metric in (("sharpness 1e-3", "full"), ("adaptive", "adaptive"), ("top λ", "hessian")))),
+           for heading, metric in (("L-BFGS-B, 1e-3", "full"), ("at their bound", "at_bound"), ("sign ascent", "sign"),
+                                 ("adaptive", "adaptive"), ("top λ", "hessian")))),
     _own("controls", "Beyond Table 2", "Is the gap of F1 one of tuning, or of updates?", "f1-tuned",
          (Row("SB", "f1-sb"), Row("LB", "f1-lb"), Row("SB, rate tuned", "f1-sb-tuned"),
           Row("LB, rate tuned", "f1-lb-tuned"), Row("LB, 7,020 updates", "f1-lb-7020-updates")),
-         *ACCURACY, *_boxes(), DISTANCE),
+         *ACCURACY, *_boxes(part="sharp"), DISTANCE),
     _own("maximisers-c1", "Beyond Table 3", "Sharpness of C1's solutions at 1e-3, by maximiser", "maximisers",
          tuple(Row(b, f"c1-{a}-maximisers") for b, a, _ in BATCHES),
          *(replace(cell, metric=cell.metric.replace(PART, "sharp")) for cell in BY_MAXIMISER), preset="reduced"),

@@ -90,7 +90,7 @@ class Module(ClassifierModule):
 
 
 def _logarithms(columns: dict[str, float]) -> dict[str, float]:
-    about = ("/evaluations", "/status", "/at_bound")
+    about = ("/iterations", "/evaluations", "/status", "/at_bound")
     values = {k: v for k, v in columns.items() if k.startswith("sharp") and not k.endswith(about)}
     return {f"log10/{k}": math.log10(max(v, FLOOR)) for k, v in values.items()}
 
@@ -123,8 +123,9 @@ def _dinh(module: Module, data: Any, parents: list[Path]) -> tuple[Rows, dict[st
     """Metric 2.1 of the SB solution with its BN-preceded weights times ALPHA, and measures that do not see that.
 
     The summary holds ``spec.measure`` of the rescaled SB solution; for ``sb``, ``sb-rescaled``, ``lb`` and
-    ``lb-matched`` (LB rescaled to SB's norms) the full-space value, the adaptive one and the top Hessian eigenvalue;
-    and the largest difference between the logits of SB and its rescaling.
+    ``lb-matched`` (LB rescaled to SB's norms) the full-space value and the share of weights that it took to their
+    bounds, the value by sign ascent, the adaptive one and the top Hessian eigenvalue; and the largest difference
+    between the logits of SB and its rescaling.
     """
     measure = _measure(module)
     images, labels = data.plain("train", measure.images)
@@ -139,8 +140,11 @@ def _dinh(module: Module, data: Any, parents: list[Path]) -> tuple[Rows, dict[st
         objective = Objective(net, images, labels)
         x = objective.start()
         small = Objective(net, images[:HESSIAN_IMAGES], labels[:HESSIAN_IMAGES])
+        full = sharpness(objective, x, 1e-3)
         row = {
-            "full": sharpness(objective, x, 1e-3).value,
+            "full": full.value,
+            "at_bound": full.at_bound,
+            "sign": sharpness(objective, x, 1e-3, solver="sign").value,
             "adaptive": rescale.adaptive_sharpness(objective, x, RHO).value,
             "hessian": float(hessian.top_eigenvalues(small, x, k=1)[0]),
         }

@@ -27,7 +27,7 @@ PAPER = Paper(
         "Reduced, every run has 20 epochs and not 200, and a warm-up of the accumulator of 3.2 epochs (momentum 0.98) "
         "is half of the first phase and not a twentieth: B5's loss should be larger than a point. For the same reason "
         "the error is still falling where Figure 3 creeps up (B1-shape), and the arms with few updates, down to 60, "
-        "may lose for want of training alone (B4 to B6); B7-specific sets that apart.",
+        "may lose for want of training alone (B4 to B6). B7-specific sets that apart for B5, not for B4 and B6.",
         "Reduced, the net is a WRN-10 of half the width of WRN-10-1 with a strided stem.",
         "Up to the first drop of the noise, decay, hybrid and increase of one seed are the same run, bit by bit; "
         "curves are compared from there on.",

@@ -19,9 +19,10 @@ class Curvature(pl.Callback):
 
     ``full/{train,test}_{loss,accuracy}`` (mean cross-entropy in nats, percent; batch statistics), ``distance`` (‖x−x0‖₂
     from the weights that the net had when this callback was made), and for every ``Sharp`` its ``key`` (Metric 2.1, in
-    percent) with ``/evaluations``, ``/status`` (of L-BFGS-B; −1 for the sign maximiser) and ``/at_bound`` (share of the
-    coordinates that the maximiser puts at their bound). Under our Recorder the columns enter its row; in any other
-    Trainer they go to its loggers. The datamodule must give ``plain(split, n)``. The net is left as it was.
+    percent) with ``/iterations``, ``/evaluations``, ``/status`` (of L-BFGS-B; −1 for the sign maximiser) and
+    ``/at_bound`` (share of the coordinates that the maximiser puts at their bound). Under our Recorder the columns
+    enter its row; in any other Trainer they go to its loggers. The datamodule must give ``plain(split, n)``. The net is
+    left as it was.
     """
 
     def __init__(self, measure: Measure, net: Any):
@@ -93,6 +94,7 @@ def of(
     key = measure.column(sharp)
     return {
         key: found.value,
+        f"{key}/iterations": found.iterations,
         f"{key}/evaluations": found.evaluations,
         f"{key}/status": found.status,
         f"{key}/at_bound": found.at_bound,
