@@ -32,7 +32,7 @@ from shared.module import ClassifierModule
 from shared.paper import Paper
 from shared.runs import provenance, record
 from shared.spec import Execution, RunSpec, SpecError, canonical
-from shared.workflow.suite import PROGRESS, run_dir
+from shared.workflow.suite import PROGRESS, is_done, read_of, run_dir
 
 MICRO_BATCH = 256
 """224-pixel images a GPU takes in one forward pass, unless the execution says otherwise."""
@@ -63,8 +63,10 @@ def run(spec: RunSpec, execution: Execution, results_dir: Path, paper: Paper, *,
     folder.mkdir(parents=True, exist_ok=True)
     done = folder / "done.json"
     with record.sigterm_as_interrupt(), _locked(folder, wait), arithmetic(execution.threads):
-        if done.exists():
+        if is_done(Path(results_dir), spec):
             return json.loads(done.read_text())["status"]
+        if done.exists():  # of parents that have been trained again since
+            _empty(folder)
         try:
             if _rank_zero():
                 write_atomically(folder / "spec.json", canonical(spec))
@@ -72,7 +74,8 @@ def run(spec: RunSpec, execution: Execution, results_dir: Path, paper: Paper, *,
             work = _train if spec.task == "train" else _measure
             outcome = work(spec, execution, folder, paper, parents)
             if _rank_zero():
-                write_atomically(done, json.dumps({"run_id": spec.run_id, **outcome}))
+                read = {"read": {home.name: read_of(home) for home in parents}} if parents else {}
+                write_atomically(done, json.dumps({"run_id": spec.run_id, **outcome, **read}))
                 shutil.rmtree(folder / "checkpoints", ignore_errors=True)
                 (folder / PROGRESS).unlink(missing_ok=True)
         except OSError as error:
@@ -83,6 +86,15 @@ def run(spec: RunSpec, execution: Execution, results_dir: Path, paper: Paper, *,
                 "the run goes on from its last checkpoint"
             ) from error
         return outcome["status"]
+
+
+def _empty(folder: Path) -> None:
+    """Take everything out of a run's folder but its lock."""
+    for item in folder.iterdir():
+        if item.is_dir():
+            shutil.rmtree(item)
+        elif item.name != "lock":
+            item.unlink()
 
 
 def fitting(spec: RunSpec, execution: Execution) -> Execution:

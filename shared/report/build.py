@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -212,12 +213,28 @@ def _about(source: Source) -> str:
         text += f" Diverged, and counted at chance level: {lost}."
     if stuck := _stuck(source.rows):
         text += f" Finished at chance level: {stuck}."
+    if late := outdated(source.rows):
+        text += (
+            f" Measured before the runs that they read were trained again, so that the two do not fit together: "
+            f"{', '.join(f'`{a}`' for a in late)}; the same command measures them anew."
+        )
     if source.left_out:
         text += f" Rows of this scale left out because no current declaration names them: {source.left_out}."
     if gaps := [arm for arm in source.missing(source.expected) if arm not in source.idle]:
         text += f" Arms without a run: {', '.join(f'`{a}`' for a in gaps)}."
     text += _idle(source)
     return " ".join(filter(None, (text, _stands_for(source))))
+
+
+def outdated(rows: pd.DataFrame) -> list[str]:
+    """Arms with a run that began before one of its parents did."""
+    if not {"parents", "provenance.started_at"} <= set(rows):
+        return []
+    began = dict(zip(rows["run_id"], rows["provenance.started_at"].fillna(""), strict=True))
+    listed = zip(rows["arm"], rows["run_id"], rows["parents"], strict=True)
+    found = (arm for arm, run_id, parents in listed if isinstance(parents, str)
+             and any(began.get(p, "") > began[run_id] for p in json.loads(parents)))  # fmt: skip
+    return list(dict.fromkeys(found))
 
 
 def _idle(source: Source) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,8 +55,25 @@ def run_dir(results: Path, spec: RunSpec) -> Path:
 
 
 def is_done(results: Path, spec: RunSpec) -> bool:
-    """``done.json`` is written last and atomically, so its presence is enough."""
-    return (run_dir(results, spec) / "done.json").exists()
+    """``done.json`` is written last and atomically, so its presence is enough, unless a parent was trained again since.
+
+    Which parents were read stands in it under ``read``; one whose folder is gone is not missed.
+    """
+    home = run_dir(results, spec)
+    done = home / "done.json"
+    if not (spec.parents and done.exists()):
+        return done.exists()
+    try:
+        read = json.loads(done.read_text()).get("read", {})
+    except ValueError:  # damaged: whoever reads it says so
+        return True
+    return all(now in (None, then) for now, then in ((read_of(home.parent / p), then) for p, then in read.items()))
+
+
+def read_of(home: Path) -> str | None:
+    """What tells one training of a run from another: the digest of its ``done.json``, which has its time to the bit."""
+    done = home / "done.json"
+    return hashlib.sha256(done.read_bytes()).hexdigest()[:16] if done.exists() else None
 
 
 def fraction(home: Path) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -16,6 +17,7 @@ from shared.curvature.objective import CurvatureError
 from shared.paper import Sweep
 from shared.runs.read import read_run
 from shared.spec import Execution
+from shared.workflow.suite import is_done
 
 CPU = Execution(accelerator="cpu")
 
@@ -88,6 +90,24 @@ def test_a_warm_start_trains_its_parent_first_and_begins_at_the_iterate(tmp_path
     for name, tensor in weights(home).items():
         if "running" not in name and "tracked" not in name:  # with a rate of 0 only the running statistics move
             assert torch.equal(tensor, begun[name]), name
+
+
+def test_a_run_is_made_anew_after_its_parent_was(tmp_path):
+    parent = smoke("sb", keep=(1,))
+    child = smoke("lb", parents=(parent.run_id,), start_epoch=1)
+    paper = paper_of(parent, child)
+    _, home, first = run(child, tmp_path, paper)
+    done = (home / "done.json").read_text()
+    run(child, tmp_path, paper)
+    assert (home / "done.json").read_text() == done
+    shutil.rmtree(training.run_dir(tmp_path, parent))
+    assert is_done(tmp_path, child)  # a parent that is gone is not missed
+    run(parent, tmp_path, paper)
+    assert not is_done(tmp_path, child)
+    _, home, again = run(child, tmp_path, paper)
+    assert is_done(tmp_path, child)
+    assert (home / "done.json").read_text() != done
+    assert list(again.history["train/loss"]) == list(first.history["train/loss"])
 
 
 def test_a_parent_that_cannot_serve_is_named(tmp_path):

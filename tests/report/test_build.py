@@ -178,3 +178,14 @@ def test_the_report_imports_no_torch():
 )
 def test_papers_are_named_as_they_are_cited(paper, authors, name):
     assert short_name(dataclasses.replace(paper, authors=authors)) == name
+
+
+def test_measurements_older_than_what_they_read_are_named():
+    rows = pd.DataFrame({
+        "run_id": ["a", "b", "line", "late"], "arm": ["sb", "lb", "line", "late-line"],
+        "parents": ["[]", None, '["a", "b"]', '["a", "gone"]'],
+        "provenance.started_at": ["2026-01-02T00:00:00+00:00", None, "2026-01-01T00:00:00+00:00",
+                                  "2026-01-03T00:00:00+00:00"],
+    })  # fmt: skip
+    assert build.outdated(rows) == ["line"]
+    assert build.outdated(rows.drop(columns="parents")) == []
