@@ -42,8 +42,8 @@ def check(verdicts: Iterable[Verdict]) -> list[Verdict]:
 
 def outcomes(verdicts: Sequence[Verdict], key: str) -> Grid:
     """Claim, place in the paper, what it says, outcome, scale: one row per verdict."""
-    columns = (Column("claim", 11), Column("where", 18), Column("claim in our words", 46), Column("outcome", 16),
-               Column("scale", 9))  # fmt: skip
+    columns = (Column("claim", 11), Column("where", 24), Column("claim in our words", 41), Column("outcome", 16),
+               Column("scale", 8))  # fmt: skip
     rows = tuple((str(v["claim"]), number(v.get("where")), number(v.get("says")), f"`{v['outcome']}`",
                   number(v["scale"])) for v in verdicts)  # fmt: skip
     return Grid(f"{key}-claims", "Claims and outcomes", columns, rows)
@@ -58,7 +58,7 @@ def evidence(verdicts: Sequence[Verdict], key: str) -> Grid:
     columns = (Column("claim", 13), Column("ours [interval]", 27), Column("paper", 18), Column("n", 4, "right"),
                Column("rule, margin, of what", 15), Column("reason", 23))  # fmt: skip
     rows = tuple((f"{v['claim']}\n`{v['outcome']}`\n{number(v['scale'])}", ours(v), printed(v.get("reference")),
-                  value(v.get("n")), rule(v), number(v.get("reason")))
+                  value(v.get("n")), rule(v), number(v.get("note") or v.get("reason")))
                  for v in verdicts if v["outcome"] != "not-run")  # fmt: skip
     return Grid(f"{key}-evidence", "The numbers behind the outcomes", columns, rows)
 

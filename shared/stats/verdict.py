@@ -41,7 +41,7 @@ from shared.stats.samples import CHANCE, Elementary, MissingRuns, Runs, expand
 
 KEYS = (
     "paper", "claim", "where", "says", "outcome", "scale", "n", "metric", "ours", "interval", "reference", "rule",
-    "margin", "runs", "reason",
+    "margin", "runs", "reason", "note",
 )  # fmt: skip
 Scale = Literal["paper", "reduced"]
 """Presets for which a claim can speak."""
@@ -71,7 +71,8 @@ def verdicts(
     elementary test, or of several a list of ``{"label", "value", "interval", "found"}``, the last in words;
     ``interval`` is that of the test that decides: the 90 % one, or for a refutation among several tests the wider one
     that refutes (its level stands in the reason). ``reference``: one entry or a list, see ``references``; of the tests
-    that may speak at the scale judged. Raises ClaimError for a bad claim.
+    that may speak at the scale judged. ``note``: ``reason`` without the numbers that stand in ``ours``. Raises
+    ClaimError for a bad claim.
     """
     tables = {p: Runs(paper, p, rows, history) for p in presets}
     return [_verdict(paper, claim, tables) for claim in load_claims(paper)]
@@ -203,17 +204,17 @@ def _speak(paper: Paper, claim: Claim, judged: Judged, base: dict[str, Any]) -> 
     else:
         outcome = outcome_of(r, claim.presets[acts_as])
         lead = "the sign is established, the size is not: " if outcome == "direction-only" else ""
-    reason = lead + _finding(r)
+    rest = ""
     undecided = outcome in ("inconclusive", "direction-only") and (r.finding == "inconclusive" or not enough)
     if undecided and preset != "smoke":
-        reason += _more(r, claim.min_seeds)
-    reason += "".join(f"; {note}" for note in (*judged.notes, *_lost(used)))
+        rest += _more(r, claim.min_seeds)
+    rest += "".join(f"; {note}" for note in (*judged.notes, *_lost(used)))
     if preset != "smoke":
         past = posthoc(paper.folder, paper.folder / "claims.toml", claim.id, _revisions(used))
         if past.posthoc:
-            reason = f"post hoc: {reason}"
+            lead = f"post hoc: {lead}"
         elif past.posthoc is None:
-            reason += f"; cannot tell whether the claim precedes its runs ({past.note})"
+            rest += f"; cannot tell whether the claim precedes its runs ({past.note})"
     kept = [t for t in claim.test if t.speaks_at(acts_as)]
     told, margins = zip(*(t.words_at(acts_as) for t in kept), strict=True)
     ours = [{"label": x.label, "value": _round(x.estimate), "interval": _bounds(x), "found": x.reason}
@@ -223,7 +224,8 @@ def _speak(paper: Paper, claim: Claim, judged: Judged, base: dict[str, Any]) -> 
         base, outcome=outcome, scale=preset, n=r.n, metric=list(metrics),
         ours=ours if len(ours) > 1 else ours[0]["value"], interval=_bounds(r),
         reference=_one_or_many(references(paper, claim, acts_as)), rule=" + ".join(dict.fromkeys(told)),
-        margin=_one_or_many(list(dict.fromkeys(margins))), runs=sorted(map(str, used["run_id"])), reason=reason + ".",
+        margin=_one_or_many(list(dict.fromkeys(margins))), runs=sorted(map(str, used["run_id"])),
+        reason=f"{lead}{_finding(r)}{rest}.", note=f"{lead}{_place(r) or f'{r.label}: {r.reason}'}{rest}.",
     )  # fmt: skip
 
 
@@ -250,15 +252,26 @@ def _finding(r: Result) -> str:
     text = f"{r.label}: {_signed(r.estimate, digits)}"
     if r.interval is not None:
         text += f" [{_signed(r.interval[0], digits)}, {_signed(r.interval[1], digits)}]"
+    place = _place(r, named=False)
+    return f"{text}, {r.reason}" + (f" ({place})" if place else "")
+
+
+def _place(r: Result, named: bool = True) -> str:
+    """Where the part that decides stands among several, by its name unless that was said; nothing where it is alone."""
     tests, open_ = len(r.leaves), [x.label for x in r.leaves if x.finding == "inconclusive"]
-    place = {"holds": f"the closest call of {tests} tests", "fails": f"the worst of {tests} tests"}.get(r.finding)
+    if tests == 1:
+        return ""
+    name = f": {r.label}" if named else ""
+    place = {"holds": f"the closest call of {tests} tests{name}", "fails": f"the worst of {tests} tests{name}"}.get(
+        r.finding
+    )
     if place is None and len(open_) == 1:
         place = f"in doubt: {r.label}, one of {tests} tests"
     elif place is None:
         place = f"{len(open_)} of {tests} tests in doubt, worst: {r.label}"
     if r.finding == "fails" and r.level > 1 - 2 * ALPHA:
         place += f"; the interval is the {100 * r.level:.3g} % one, at which one of several tests is refuted"
-    return f"{text}, {r.reason}" + (f" ({place})" if tests > 1 else "")
+    return place
 
 
 def _lost(used: pd.DataFrame) -> list[str]:
@@ -309,7 +322,7 @@ def _revisions(used: pd.DataFrame) -> list[str | None]:
 
 
 def _record(base: dict[str, Any], **found: Any) -> dict[str, Any]:
-    whole = {**base, **found}
+    whole = {"note": found["reason"], **base, **found}
     return {key: whole[key] for key in KEYS}
 
 
