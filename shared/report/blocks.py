@@ -15,6 +15,7 @@ from shared.report.data import ReportError, Source
 from shared.report.declare import Effects, Points
 from shared.report.grid import Column, Grid
 from shared.report.plots import arms_of
+from shared.spec import Preset
 
 _BLOCK = re.compile(r"(<!-- generated:([\w-]+) -->)(.*?)(<!-- /generated:\2 -->)", re.DOTALL)
 
@@ -91,7 +92,8 @@ def _time(paper: Paper, found: list[Source]) -> str:
     """For each command how many of its runs are done, what they took and on which processors."""
     rows = pd.concat([s.rows for s in found]) if found else pd.DataFrame({"run_id": []})
     declared: dict[str, set[str]] = {}
-    for preset in ("smoke",) if {s.preset for s in found} == {"smoke"} else ("paper", "reduced"):
+    presets: tuple[Preset, ...] = ("smoke",) if {s.preset for s in found} == {"smoke"} else ("paper", "reduced")
+    for preset in presets:
         for line, sweeps in paper.commands(preset).items():
             declared.setdefault(line, set()).update(s.run_id for sweep in sweeps for s in sweep.specs)
     lines, seen = [], set[str]()

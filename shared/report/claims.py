@@ -88,13 +88,19 @@ def value(item: Any, digits: int = PLACES) -> str:
 
 
 def ours(verdict: Verdict) -> str:
-    """``0.12 [−0.05, 0.29]`` of the only test, else ``label: value [interval], found`` for each, one a line."""
+    """``0.12 [−0.05, 0.29]`` of the only test, else ``label: value [interval], found`` for each, one a line.
+
+    Tests with the same numbers share a line.
+    """
     found = verdict.get("ours")
     if not isinstance(found, list | tuple):
         return interval(found, verdict.get("interval"))
     tests = [test if isinstance(test, Mapping) else {"value": test} for test in found]
-    lines = [_labelled(t.get("label"), ", ".join(filter(None, (interval(t.get("value"), t.get("interval")),
-                                                               t.get("found"))))) for t in tests]  # fmt: skip
+    alike: dict[str, list[str]] = {}
+    for t in tests:
+        said = interval(t.get("value"), t.get("interval")), t.get("found")
+        alike.setdefault(", ".join(filter(None, said)), []).append(str(t.get("label") or ""))
+    lines = [_labelled(", ".join(filter(None, labels)), text) for text, labels in alike.items()]
     return "\n".join(lines) or "–"
 
 

@@ -122,6 +122,8 @@ def test_a_bad_verdict_is_named(change, message, verdicts):
 def test_several_tests_of_a_claim_stand_one_a_line_each_with_its_interval(paper, verdicts, tmp_path):
     several = [{"label": "kn-64 − kn-32", "value": 0.5, "interval": [0.25, None]}, {"label": "other", "value": -1.25}]
     assert claims.ours({"ours": several}) == "kn-64 − kn-32: 0.50 [0.25, ∞]\nother: −1.25"
+    alike = [{"label": k, "value": 1.0, "interval": [1.0, 1.0], "found": "greater than 0"} for k in "ab"]
+    assert claims.ours({"ours": alike}) == "a, b: 1.00 (the same in all runs), greater than 0"
     assert claims.ours({"ours": None, "interval": None}) == claims.ours({}) == claims.ours({"ours": []}) == "–"
     assert claims.ours({"ours": -0.001, "interval": [-0.2, 0.1]}) == "0.00 [−0.20, 0.10]"
     made = build_report([paper], {}, {"goyal": [{**verdicts[0], "ours": several}]}, tmp_path)
