@@ -296,6 +296,7 @@ def roles(preset: Preset) -> dict[str, str | tuple[str, ...]]:
         found[f"b_{place}"] = here if paper else f"{here} ({size(batch)})"
     for x, ours, theirs in zip("abc", LOCAL, FIGURE_2, strict=True):  # not the same batches, even in proportion
         found[f"local_{x}"] = arm(theirs if paper else ours, preset)
-        found[f"b_local_{x}"] = size(theirs.batch) if paper else f"{size(batch_of(ours, preset))}, {size(theirs.batch)}"
+        printed = size(theirs.batch)
+        found[f"b_local_{x}"] = printed if paper else f"{size(batch_of(ours, preset))} (paper: {printed})"
     found["resnet_256_lars"] = arm(Cell("resnet-50", 256, "lars"), preset)
     return found | {"norms_full": "alexnet-bn-norms" if paper else "alexnet-bn-norms-random"}

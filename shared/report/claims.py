@@ -12,7 +12,8 @@ from shared.report.grid import Column, Grid, number
 from shared.stats.intervals import PLACES, places
 
 OUTCOMES: Mapping[str, str] = {
-    "reproduced": "The rule written down for the claim holds at the claim's own strength.",
+    "reproduced": "Every test written down for the claim at this scale holds. At reduced scale these mostly ask for a "
+    "direction or a shape and not for a size; rule and margin say which.",
     "direction-only": "The sign is established, the size or another part of the claim is not.",
     "not-reproduced": "The rule fails: the interval lies wholly on the other side of the margin. Of k tests each is "
     "held to 5 %/k for failing, so that chance refutes the claim no more often than with one.",
