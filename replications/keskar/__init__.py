@@ -33,8 +33,8 @@ PAPER = Paper(
         "plotting script; a value depends on that number.",
         "Sharpness beside Tables 3 and 4 is measured on the first 10,000 training images (`sharp10k/…`), as "
         "comparisons of F1 with itself.",
-        "Everything is float32, and float64 where the maximiser meets the loss: on a processor without matrix units for "
-        "bf16, training in it is slower (`make bench` has the ratio for F1).",
+        "Everything is float32, and float64 where the maximiser meets the loss: on a processor without matrix units "
+        "for bf16, training in it is slower (`make bench` has the ratio for F1).",
         "The loss has no ceiling here; Keras' clipping caps an example's loss at 16.118 and the metric near 1,612.",
         "C1 follows the released code (stride 2 in the pools); the text puts the stride in the convolutions.",
         "F2 needs TIMIT, which is licensed, and alignments made with Kaldi; F1 takes its place in Figures 2, 5 and 6, "
