@@ -74,5 +74,5 @@ TUNE_LRS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 """For every batch. 0.1 was added, for all of them, when 0.3 was the best at B = 10 and stood at the end."""
 TUNE_BATCHES = (10, 20, 30, 100, 220, 1000)
 """20, the best batch at ε = 1, was added when that was known and before any run at a tuned rate."""
-TUNED: dict[int, float] = {10: 0.3, 30: 1.0, 100: 3.0, 220: 10.0, 1000: 10.0}
+TUNED: dict[int, float] = {10: 0.3, 20: 1.0, 30: 1.0, 100: 3.0, 220: 10.0, 1000: 10.0}
 """``method.best_rate`` on the ``tune`` runs, batch by batch: the lowest held-out error."""

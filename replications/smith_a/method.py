@@ -156,18 +156,6 @@ def exponent(x: Sequence[float], b: Sequence[float]) -> float:
     return float(np.polyfit(np.log(x), np.log(b), 1)[0])
 
 
-def grid_error(x: Sequence[float], low: Sequence[float], high: Sequence[float]) -> float:
-    """Standard error of ``exponent`` from the grids alone, which the spread of seeds does not show.
-
-    low, high: the tested batches next to each best one. Its logarithm is taken to lie anywhere between the midpoints
-    towards them with equal probability, a standard deviation of (ln high − ln low)/(2√12), independently of the other
-    curves'. Of no use where a best batch stands at the end of its grid.
-    """
-    widths = (np.log(high) - np.log(low)) / 2
-    centred = np.log(x) - np.mean(np.log(x))
-    return float(np.sqrt(np.sum((centred * widths) ** 2) / 12) / np.sum(centred**2))
-
-
 def exact_exponent(x: Sequence[float], b: Sequence[float], n: int) -> float:
     """p of B/(N − B) ∝ xᵖ, which is 1 at constant g = ε(N/B − 1); NaN where B_opt is the full batch."""
     if max(b) >= n:

@@ -19,6 +19,7 @@ from shared.datamodules.module import subset
 from shared.module import ClassifierModule
 from shared.runs.read import read_run
 from shared.spec import parse
+from shared.stats.rules import grid_error
 
 Rows = list[dict[str, float]]
 EVERY, LAST = 10, 3
@@ -141,9 +142,9 @@ def _b_opt(module: Module, data: Any, parents: list[Path]) -> tuple[Rows, dict[s
     """The peak of accuracy against B over the parents (Fig 4), on the test set and, chosen anew, on held-out images.
 
     ``b_opt`` with ``/low``, ``/high`` (the paper's error bar), ``/vertex`` (parabola), ``/inside``; ``peak/error``,
-    ``peak/gain`` (points over the largest batch); ``noise_scale``; ``held_out/b_opt``, ``held_out/inside``,
-    ``held_out/error`` and ``held_out/gain``: the test error, and gain, at the batch that is best on ``held_out`` other
-    training images.
+    ``peak/gain`` (points over the largest batch); ``noise_scale``; ``held_out/b_opt`` with ``/low`` and ``/high``,
+    ``held_out/inside``, ``held_out/error`` and ``held_out/gain``: the test error, and gain, at the batch that is best
+    on ``held_out`` other training images.
     """
     runs = sorted((_finished(folder) for folder in parents), key=lambda run: run[0].batch_size)
     held = _held_out(module.spec, data) if module.spec.held_out else None
@@ -173,6 +174,8 @@ def _b_opt(module: Module, data: Any, parents: list[Path]) -> tuple[Rows, dict[s
         chosen = int(np.argmin([r["held_out/error"] for r in rows]))
         found |= {
             "held_out/b_opt": float(batches[chosen]),
+            "held_out/b_opt/low": float(batches[max(chosen - 1, 0)]),
+            "held_out/b_opt/high": float(batches[min(chosen + 1, len(batches) - 1)]),
             "held_out/inside": float(0 < chosen < len(batches) - 1),
             "held_out/error": errors[chosen],
             "held_out/gain": errors[-1] - errors[chosen],
@@ -206,7 +209,7 @@ def _fit(module: Module, data: Any, parents: list[Path]) -> tuple[Rows, dict[str
             found["exponent" + suffix] = method.exponent(x, [row[column] for row in rows])
     if all(row["b_opt/low"] < row["b_opt"] < row["b_opt/high"] for row in rows):
         low, high = ([row[f"b_opt/{end}"] for row in rows] for end in ("low", "high"))
-        found["exponent/grid_error"] = method.grid_error(x, low, high)
+        found["exponent/grid_error"] = grid_error(x, low, high)
     if axis in ("lr", "momentum"):
         b, n = [row["b_opt"] for row in rows], data.train_size
         found["exact_gain"] = method.exact_gain(x, b, n)

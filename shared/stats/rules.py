@@ -19,6 +19,8 @@ from shared.stats.intervals import Estimate, Samples, StatsError, against_printe
 
 ALPHA = 0.05
 MAX_SEEDS = 999
+MOST_DF = 1e6
+"""As good as a normal distribution."""
 RuleName = Literal["within", "equivalent", "greater", "monotone", "scales_as", "fits_better", "curves_overlap", "exact"]
 """The rules a claim may name; each is a function of this module."""
 Finding = Literal["holds", "fails", "inconclusive"]
@@ -163,12 +165,19 @@ def judged_steps(at_chance: Sequence[bool]) -> list[int]:
 
 
 def scales_as(
-    x: Sequence[float], groups: Sequence[Samples], target: float, margin: float, refute: float = ALPHA
+    x: Sequence[float],
+    groups: Sequence[Samples],
+    target: float,
+    margin: float,
+    refute: float = ALPHA,
+    cells: Sequence[tuple[Samples, Samples]] = (),
 ) -> Result:
     """Exponent p of y ∝ xᵖ, equivalent to ``target`` within ±margin.
 
-    p is the least-squares slope of mean log y on log x, a linear combination of the groups, so its error comes from
-    the spread of seeds alone; how well a power law fits is not judged.
+    p is the least-squares slope of mean log y on log x, a linear combination of the groups, so its error comes from the
+    spread of seeds; how well a power law fits is not judged. Where y was read off a grid, ``cells`` has for each group
+    the grid's values below and above it: the error of the reading (``grid_error``), which more seeds do not shrink, is
+    added in squares. Seeds that agree would else stand for certainty.
     """
     _positive(margin, "scales_as")
     logs = np.log(np.asarray(x, dtype=float)) if min(x, default=0) > 0 else None
@@ -176,7 +185,30 @@ def scales_as(
         raise StatsError("scales_as needs positive values at two or more different x")
     centred = logs - logs.mean()
     d = combination([np.log(g) for g in groups], list(centred / (centred**2).sum()))
+    if cells and not math.isnan(d.se):
+        own, read = (
+            d.se**2,
+            grid_error(x, [_geometric(low) for low, _ in cells], [_geometric(up) for _, up in cells]) ** 2,
+        )
+        df = d.df * ((own + read) / own) ** 2 if own > 0 else math.inf
+        d = replace(d, se=math.sqrt(own + read), df=min(df, MOST_DF), fixed=read)
     return _between(d, target - margin, target + margin, margin, refute, f"within ±{margin:g} of exponent {target:g}")
+
+
+def grid_error(x: Sequence[float], low: Sequence[float], high: Sequence[float]) -> float:
+    """Standard error of the exponent of y ∝ xᵖ where each y is the best value of a grid, and nothing else.
+
+    low, high: the grid's values next to each y. ln y is taken to lie anywhere between the midpoints towards them with
+    equal probability, a standard deviation of (ln high − ln low)/(2√12), independently of the other grids'. Too small
+    where y stands at the end of its grid.
+    """
+    widths = (np.log(high) - np.log(low)) / 2
+    centred = np.log(x) - np.mean(np.log(x))
+    return float(np.sqrt(np.sum((centred * widths) ** 2) / 12) / np.sum(centred**2))
+
+
+def _geometric(values: Samples) -> float:
+    return float(np.exp(np.mean(np.log(values))))
 
 
 def fits_better(

@@ -115,6 +115,11 @@ class Runs:
         """The rows of some arms."""
         return pd.concat([self._of(a) for a in dict.fromkeys(arms)], ignore_index=True)
 
+    def recorded(self, arm: str, metric: str) -> bool:
+        """Whether every run of an arm has the metric."""
+        part = self._of(arm)
+        return metric in part and bool(part[metric].notna().all())
+
     def values(self, arm: str, metric: str) -> pd.Series:
         """Metric by seed. A diverged run without it stands at chance level: its ``val/error``."""
         part = self._of(arm)

@@ -161,7 +161,10 @@ def _fit(test: Test, case: Elementary, runs: Runs, metric: str, margin: float, r
     x = [runs.x(arm, test.x or "") for arm in case.arms]
     columns = [runs.values(arm, metric) for arm in case.arms]
     if test.rule == "scales_as" and test.target is not None:
-        return rules.scales_as(x, [c.to_numpy() for c in columns], test.target, margin, refute)
+        near = [f"{metric}/{end}" for end in ("low", "high")]
+        read = all(runs.recorded(arm, column) for arm in case.arms for column in near)
+        cells = [tuple(runs.values(arm, column).to_numpy() for column in near) for arm in case.arms] if read else []
+        return rules.scales_as(x, [c.to_numpy() for c in columns], test.target, margin, refute, cells)
     together = pd.concat(columns, axis=1, join="inner")
     if together.empty:
         raise MissingRuns(f"{case.label}: the arms share no seed")

@@ -99,6 +99,7 @@ def peak(parents: list[tuple[SmithASpec, Row]]) -> Row:
     averaging = spec.optimizer.momentum_form == "averaging"
     g = method.noise_scale(spec.lr, spec.images, best.batch, spec.optimizer.momentum, averaging=averaging)
     held = {"held_out/b_opt": float(best.batch), "held_out/error": 100 - best.accuracy,
+            "held_out/b_opt/low": float(best.low), "held_out/b_opt/high": float(best.high),
             "held_out/inside": float(best.inside), "held_out/gain": errors[-1] - 100 + best.accuracy}  # fmt: skip
     return held | {
         "b_opt": float(best.batch), "b_opt/low": float(best.low), "b_opt/high": float(best.high),

@@ -32,7 +32,7 @@ def test_every_claim_of_the_sheet_is_declared():
 def test_runs_that_obey_the_paper_reproduce_it(runs):
     assert {claim: found for claim, found in outcomes(*runs).items() if found != "reproduced"} == {
         # of ours: another truth than the paper's, or than that of Park et al.
-        "A13-edge": "not-reproduced", "A13-small": "not-reproduced", "W1-none": "not-reproduced",
+        "A13-edge": "not-reproduced", "A13-small": "not-reproduced", "W1-none": "inconclusive",
     }  # fmt: skip
 
 

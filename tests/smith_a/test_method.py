@@ -135,14 +135,6 @@ def test_exponent_of_a_power_law(power):
     assert method.exponent(x, [20 * v**power for v in x]) == pytest.approx(power, abs=1e-9)
 
 
-def test_the_grid_error_is_the_spread_of_exponents_over_best_batches_anywhere_in_their_cells():
-    x, low, best, high = [0.1, 1, 3, 10], [1, 15, 65, 330], [2, 20, 100, 500], [3, 30, 150, 750]
-    rng = np.random.default_rng(0)
-    edges = np.log([np.sqrt(np.multiply(low, best)), np.sqrt(np.multiply(best, high))])
-    drawn = [method.exponent(x, np.exp(rng.uniform(*edges))) for _ in range(20_000)]
-    assert method.grid_error(x, low, high) == pytest.approx(np.std(drawn), rel=0.03)
-
-
 def test_the_exact_law_is_told_from_the_linear_one():
     x = [0.1, 0.3, 1, 3, 10]
     bent = [method.predicted_exact(30, v, 1000) for v in x]

@@ -235,3 +235,23 @@ def test_more_seeds_of_ours_do_not_shrink_what_the_paper_left_open():
     single = against_printed(ours, mean_)  # one run without a spread: ours stands for it
     assert rules.n_needed(single, 1.5 * sd) is None
     assert rules.n_needed(single, 1.8 * sd) is not None
+
+
+def test_the_grid_error_is_the_spread_of_exponents_over_values_anywhere_in_their_cells():
+    x, low, best, high = [0.1, 1, 3, 10], [1, 15, 65, 330], [2, 20, 100, 500], [3, 30, 150, 750]
+    rng = np.random.default_rng(0)
+    edges = np.log([np.sqrt(np.multiply(low, best)), np.sqrt(np.multiply(best, high))])
+    slopes = [np.polyfit(np.log(x), rng.uniform(*edges), 1)[0] for _ in range(20_000)]
+    assert rules.grid_error(x, low, high) == pytest.approx(np.std(slopes), rel=0.03)
+
+
+def test_seeds_that_agree_on_a_value_of_a_coarse_grid_are_no_certainty():
+    x, groups = [1.0, 10.0], [[20.0] * 5, [200.0] * 5]
+    coarse = [([5.0] * 5, [80.0] * 5), ([50.0] * 5, [800.0] * 5)]
+    fine = [([19.0] * 5, [21.0] * 5), ([190.0] * 5, [210.0] * 5)]
+    assert rules.scales_as(x, groups, 1.0, 0.25).interval == pytest.approx((1.0, 1.0))
+    assert rules.scales_as(x, groups, 1.0, 0.25, cells=fine).finding == "holds"
+    found = rules.scales_as(x, groups, 1.0, 0.25, cells=coarse)
+    half = 1.645 * rules.grid_error(x, [5, 50], [80, 800])
+    assert (found.finding, found.needed) == ("inconclusive", None)
+    assert found.interval == pytest.approx((1 - half, 1 + half), rel=1e-3)
