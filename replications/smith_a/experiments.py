@@ -230,8 +230,7 @@ def _paper_sweeps() -> tuple[Sweep, ...]:
         Sweep("rates", "B_opt against the rate (Fig 5)", _whole("eps")),
         Sweep("sizes", "B_opt against the number of training images (Fig 6)", _whole("n")),
         Sweep("sizes-time", "B_opt against the number of training images after as much time, not as many updates",
-              _each(lambda s: [x for n in FAMILIES["time-n"].values for x in curve("time-n", n, s)]
-                    + list(peaks("time-n", s)))),
+              _each(lambda s: [*curve("time-n", 3000, s), *peaks("time-n", s, (3000,))])),
         Sweep("momentum", "B_opt against momentum that averages the gradient (Fig 7)", _whole("m")),
         Sweep("accumulating", "Figures 4 and 7 with momentum that sums the gradient",
               (*_each(lambda s: [paper_spec(f"acc-b-{b}", b, s, convention=OTHER) for b in ACC_GRID]),
@@ -335,7 +334,7 @@ def roles(preset: Preset) -> dict[str, str | tuple[str, ...]]:
         "eps_low": "0.1" if preset == "paper" else "1",
         "eps_high": "10",
         "n": words(FAMILIES["n"].values),
-        "n_time": words(FAMILIES["time-n"].values),
+        "n_time": ("n-1000", *(f"time-n-{n:g}" for n in FAMILIES["time-n"].grids)),
         "n_large": words((20000, *N_LARGE)),
         "m": words(FAMILIES["m"].values),
         "m_acc": words(FAMILIES["acc-m"].values),
