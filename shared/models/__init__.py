@@ -88,7 +88,10 @@ def indivisible(spec: RunSpec) -> int:
     """How many samples of a batch devices and micro-batches must leave together, since they share batch statistics."""
     if spec.bn_batch is not None:
         return spec.bn_batch
-    return max(spec.batches) if "norm" in inspect.signature(MODELS[spec.model.name]).parameters else 1
+    takes = inspect.signature(MODELS[spec.model.name]).parameters
+    chosen = takes.get("batch_norm")  # of builders that leave it to the spec
+    normalised = "norm" in takes and (chosen is None or spec.model.args.get("batch_norm", chosen.default))
+    return max(spec.batches) if normalised else 1
 
 
 def _nearest(name: str, known) -> str:

@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from shared.models import MODELS, GhostBatchNorm, build
+from shared.models import MODELS, GhostBatchNorm, build, indivisible
 from shared.models.cifar import BasicBlock, PadShortcut
-from shared.spec import ModelSpec, SpecError
+from shared.spec import DataSpec, ModelSpec, RunSpec, SpecError
 
 
 def small(shape=(3, 16, 16), **args) -> nn.Module:
@@ -154,3 +154,15 @@ def test_without_zero_gamma_the_branches_count():
 def test_bad_specs_are_refused_by_name(name, args, says):
     with pytest.raises(SpecError, match=says):
         build(ModelSpec(name=name, args=args), 10, (3, 16, 16))
+
+
+@pytest.mark.parametrize(
+    ("model", "bn_batch", "together"),
+    [(ModelSpec(name="mlp"), None, 1), (ModelSpec(name="mlp", args={"batch_norm": True}), None, 64),
+     (ModelSpec(name="mlp", args={"batch_norm": True}), 16, 16), (ModelSpec(name="mlp-bn"), None, 64),
+     (ModelSpec(name="linear"), None, 1)],
+)  # fmt: skip
+def test_what_shares_batch_statistics_stays_together(model, bn_batch, together):
+    spec = RunSpec(paper="toy", arm="a", preset="smoke", seed=1, protocol=1, model=model, data=DataSpec(name="digits"),
+                   batch_size=64, bn_batch=bn_batch, epochs=1, lr=0.1)  # fmt: skip
+    assert indivisible(spec) == together

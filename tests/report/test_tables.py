@@ -168,8 +168,9 @@ def test_the_card_has_every_block_and_heading(paper, runs, verdicts):
     made = blocks.card_blocks(paper, {"goyal": runs}, verdicts)
     assert set(blocks.names(card)) == set(made)
     headings = [line[3:] for line in card.read_text().splitlines() if line.startswith("## ")]
-    assert headings == ["Claim in one line", "Run it", "What you should see", "Figure and table map",
-                        "Known differences", "Implementation details", "Errata", "Cost"]  # fmt: skip
+    assert headings == ["Claim in one line", "Run it", "What you should see", "What came out",
+                        "Figure and table map", "Known differences", "Implementation details", "Errata",
+                        "Cost"]  # fmt: skip
     assert made["notes"].count("\n- ") == len(paper.notes) - 1
     assert paper.errata[0] in made["errata"]
     assert "| G3 |" in made["expected"]
