@@ -20,6 +20,8 @@ LONG = 60
 """Rows of a table of choices beyond which the report shows what was chosen and leaves the rest to the file."""
 CHOOSING = ("tune", "pilot")
 """Sweeps that choose settings on held-out training images; never judged."""
+ROUNDING = 1e-12
+"""A mean this small is the rounding of sums that cancel: an exponent of equal values."""
 
 
 def of_paper(table: Table, source: Source) -> Grid:
@@ -86,8 +88,8 @@ def _arm(cell: Cell, row: Row, source: Source, preset: Preset) -> str:
 
 
 def _fine(summary: Summary | None) -> Summary | None:
-    """With enough places to show two digits of a small mean."""
-    if summary is None or not 0 < abs(summary.mean) < 0.1:
+    """With enough places to show two digits of a small mean, unless all that is left of it is rounding."""
+    if summary is None or not ROUNDING < abs(summary.mean) < 0.1:
         return summary
     return replace(summary, digits=min(7, 1 - math.floor(math.log10(abs(summary.mean)))))
 
