@@ -122,6 +122,8 @@ def test_plan_and_dry_run_change_nothing(tmp_path):
 def test_plan_measures_what_it_does_not_know(tmp_path):
     measured = tmp_path / "measured"
     for _ in range(2):
-        code, _ = call(tmp_path, "plan", "toy", "--accelerator", "cpu", TOY_CALIBRATIONS=str(measured))
-        assert code == 0
-    assert measured.read_text().split() == ["32", "64", "128"]
+        arguments = ("plan", "toy", "--accelerator", "cpu", "--jobs", "2")
+        code, said = call(tmp_path, *arguments, TOY_CALIBRATIONS=str(measured))
+        assert code == 0, said
+    # once, with both slots busy, as they will be
+    assert measured.read_text().split() == ["32", "32", "64", "64", "128", "128"]
