@@ -46,7 +46,7 @@ def spread(s: Summary) -> str:
     """``24.84 ± 0.37``, or the mean alone where there is a single value; in powers of ten from five places on."""
 
     def text(value: float) -> str:
-        return f"{value:.1e}".replace("e-0", "e-") if s.digits > 4 else f"{value:.{s.digits}f}"
+        return f"{value:.1e}".replace("e-0", "e-") if s.digits > 4 else f"{value:z.{s.digits}f}"
 
     return text(s.mean) + ("" if math.isnan(s.sd) else f" ± {text(s.sd)}")
 

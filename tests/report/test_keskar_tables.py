@@ -76,7 +76,7 @@ def test_a_control_without_a_value_is_not_called_not_run(at):
 @pytest.mark.parametrize(
     ("mean", "sd", "text"),
     [(205.14, 69.52, "205.14 ± 69.52"), (0.033, 0.009, "0.033 ± 0.009"), (2.3e-4, 1e-5, "2.3e-4 ± 1.0e-5"),
-     (0.0, 0.0, "0.00 ± 0.00"), (6.4e-18, 3.0e-17, "0.00 ± 0.00")],
+     (0.0, 0.0, "0.00 ± 0.00"), (-6.4e-18, 3.0e-17, "0.00 ± 0.00")],
 )  # fmt: skip
 def test_small_values_keep_two_digits(mean, sd, text):
     assert spread(tables._fine(Summary(5, mean, sd))) == text
