@@ -33,6 +33,7 @@ SweepNames = Annotated[list[str] | None, typer.Option("--sweep", help="only thes
 Arms = Annotated[list[str] | None, typer.Option("--arm", help="only these arms; patterns such as 'kn-*-warmup' work")]
 Sets = Annotated[list[str] | None, typer.Option("--set", help="override a field: a.b=value; makes runs of their own")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON")]
+Missing = Annotated[bool, typer.Option("--missing", help="leave out what results/snapshot/ has from other machines")]
 Jobs = Annotated[int | None, typer.Option(min=1, help="packs at once [default: one a core, or one a GPU]")]
 Devices = Annotated[int, typer.Option(min=1, help="devices per node that share a run (DDP)")]
 Nodes = Annotated[int, typer.Option(min=1, help="nodes that share a run (needs --profile slurm)")]
@@ -108,7 +109,8 @@ def make_app(suite: Suite) -> typer.Typer:
     @app.command()
     def plan(
         papers: PaperKeys, preset: PresetName = "reduced", seeds: Seeds = None, sweep: SweepNames = None,
-        arm: Arms = None, set_: Sets = None, profile: Profile = "local", jobs: Jobs = None, devices: Devices = 1,
+        arm: Arms = None, set_: Sets = None, missing: Missing = False, profile: Profile = "local",
+        jobs: Jobs = None, devices: Devices = 1,
         nodes: Nodes = 1, micro_batch: Micro = None, workers: Workers = 0, threads: Threads = 1,
         accelerator: Accelerator = None, per_gpu: PerGpu = 1, images_per_s: Speed = None,
         pack_minutes: PackMinutes = None, as_json: Json = False,
@@ -116,7 +118,7 @@ def make_app(suite: Suite) -> typer.Typer:
         """What a run command would do, and how long it would take on this machine."""
         from shared.workflow import drive, screen
 
-        chosen = {"seeds": seeds, "sweep": sweep, "arms": arm, "assignments": set_}
+        chosen = {"seeds": seeds, "sweep": sweep, "arms": arm, "assignments": set_, "missing": missing}
         execution = drive.execution(preset, profile, devices, nodes, micro_batch, workers, threads, accelerator)
         made = drive.make_plan(
             suite, papers, preset, profile, execution, chosen, jobs=jobs, per_gpu=per_gpu,
@@ -131,7 +133,8 @@ def make_app(suite: Suite) -> typer.Typer:
     @app.command()
     def run(
         papers: PaperKeys, preset: PresetName = "reduced", seeds: Seeds = None, sweep: SweepNames = None,
-        arm: Arms = None, set_: Sets = None, profile: Profile = "local", jobs: Jobs = None, devices: Devices = 1,
+        arm: Arms = None, set_: Sets = None, missing: Missing = False, profile: Profile = "local",
+        jobs: Jobs = None, devices: Devices = 1,
         nodes: Nodes = 1, micro_batch: Micro = None, workers: Workers = 0, threads: Threads = 1,
         accelerator: Accelerator = None, per_gpu: PerGpu = 1, images_per_s: Speed = None,
         pack_minutes: PackMinutes = None, engine: Engine = "", dry_run: DryRun = False, no_report: NoReport = False,
@@ -139,7 +142,7 @@ def make_app(suite: Suite) -> typer.Typer:
         """Train what is not done yet; then collate the tables and rebuild the report."""
         from shared.workflow import drive
 
-        chosen = {"seeds": seeds, "sweep": sweep, "arms": arm, "assignments": set_}
+        chosen = {"seeds": seeds, "sweep": sweep, "arms": arm, "assignments": set_, "missing": missing}
         execution = drive.execution(preset, profile, devices, nodes, micro_batch, workers, threads, accelerator)
         made = drive.make_plan(
             suite, papers, preset, profile, execution, chosen, jobs=jobs, per_gpu=per_gpu,

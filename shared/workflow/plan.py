@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import fnmatch
 import hashlib
 import heapq
@@ -16,7 +17,7 @@ from typing import Any
 from shared.paper import Paper
 from shared.spec import Execution, RunSpec, SpecError, override
 from shared.workflow.forecast import PACK_S, Rates, samples
-from shared.workflow.suite import Suite, is_done, run_dir
+from shared.workflow.suite import EngineError, Suite, is_done, run_dir
 
 
 @dataclass(frozen=True)
@@ -92,11 +93,13 @@ def choose(
     sweep: str | Collection[str] | None = None,
     arms: list[str] | None = None,
     assignments: list[str] | None = None,
+    missing: bool = False,
 ) -> list[Task]:
     """The runs that are meant, each once, under the first sweep that holds it.
 
     ``arms`` are names or patterns (``kn-*-warmup``); ``assignments`` are ``a.b=c`` overrides, which make runs of their
-    own (sweep ``ad-hoc``). Raises SpecError before anything starts.
+    own (sweep ``ad-hoc``). With ``missing`` what the snapshot holds is done as well. Raises SpecError before anything
+    starts.
     """
     specs = paper.planned(preset, seeds, sweep)
     if not specs:
@@ -109,7 +112,20 @@ def choose(
     home = {s.run_id: sw.name for sw in reversed(paper.select(preset, None, True)) for s in sw.specs}
     changed = [override(s, assignments) if assignments else s for s in specs.values()]
     unique = {s.run_id: s for s in changed}
-    return [Task(s, home.get(i, "ad-hoc"), is_done(results, s)) for i, s in unique.items()]
+    stored = _in_snapshot(results, paper.key) if missing else ()
+    return [Task(s, home.get(i, "ad-hoc"), i in stored or is_done(results, s)) for i, s in unique.items()]
+
+
+def _in_snapshot(results: Path, paper: str) -> set[str]:
+    """Run ids of the committed table, read without pandas, whose import would be felt."""
+    file = results / "snapshot" / f"{paper}.csv"
+    if not file.exists():
+        return set()
+    with file.open(newline="", encoding="utf-8") as text:
+        rows = csv.DictReader(text)
+        if "run_id" not in (rows.fieldnames or ()):
+            raise EngineError(f"{file} has no column run_id; restore it: git checkout -- {file.name}")
+        return {row["run_id"] for row in rows}
 
 
 def forecast(tasks: list[Task], rates: Rates, execution: Execution) -> list[Task]:

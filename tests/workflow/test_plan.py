@@ -11,7 +11,7 @@ from toy import PAPER, PAPERS, spec
 from shared.spec import Execution, SpecError
 from shared.workflow import plan as planning
 from shared.workflow.plan import Plan, Task, choose, makespan, pack
-from shared.workflow.suite import Suite
+from shared.workflow.suite import EngineError, Suite
 
 
 def task(seed: int, seconds: float | None, done: bool = False) -> Task:
@@ -103,3 +103,20 @@ def test_plan_files_of_two_invocations_never_meet(tmp_path, monkeypatch):
     one, two = (planning.write(plan, Suite(PAPERS, "toy"), cluster=False, per_gpu=1) for _ in range(2))
     assert one.parent != two.parent
     assert sum(len(p["runs"]) for p in json.loads(one.read_text())["packs"]) == 6
+
+
+def test_what_the_snapshot_holds_is_left_out_on_demand(tmp_path):
+    stored = [spec("toy", "a", s, "reduced").run_id for s in (1, 2)]
+    (tmp_path / "snapshot").mkdir()
+    (tmp_path / "snapshot" / "toy.csv").write_text("arm,run_id\n" + "".join(f"a,{i}\n" for i in stored))
+    left = [t.spec.run_id for t in choose(PAPER, "reduced", tmp_path, missing=True) if not t.done]
+    assert len(left) == 4
+    assert not set(left) & set(stored)
+    assert not any(t.done for t in choose(PAPER, "reduced", tmp_path))
+
+
+def test_a_damaged_snapshot_is_named_before_anything_is_trained_again(tmp_path):
+    (tmp_path / "snapshot").mkdir()
+    (tmp_path / "snapshot" / "toy.csv").write_text("<<<<<<< HEAD\n")
+    with pytest.raises(EngineError, match=r"toy\.csv.*git checkout"):
+        choose(PAPER, "reduced", tmp_path, missing=True)
