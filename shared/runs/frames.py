@@ -73,7 +73,10 @@ def _cell(value: Any) -> Any:
 
 
 def _typed(column: pd.Series) -> pd.Series:
-    """bool if all are, int64 if all are whole and none is missing, float64 for other numbers, else text."""
+    """bool if all are, int64 if all are whole and none is missing, float64 for other numbers, else text.
+
+    Text counts as numbers where all of it reads as such (``hidden="800"``): from a CSV file it comes back so.
+    """
     if is_text(str(column.name)):
         return column.astype("str")
     present = column.dropna()
@@ -87,4 +90,7 @@ def _typed(column: pd.Series) -> pd.Series:
     if flags is not None and not flags.any() and present.map(lambda v: isinstance(v, int | float)).all():
         whole = len(present) == len(column) and present.map(lambda v: isinstance(v, int)).all()
         return column.astype("int64" if whole else "float64")
+    if flags is not None and not flags.any() and pd.to_numeric(present, errors="coerce").notna().all():
+        numbers = pd.to_numeric(column)
+        return numbers if len(present) == len(column) else numbers.astype("float64")
     return column.astype("str")

@@ -67,6 +67,16 @@ def test_saving_again_changes_no_byte_and_no_time(tmp_path):
     assert [f.read_bytes() for f in snapshot.paths(other, "toy")] == [content for content, _ in before]
 
 
+def test_text_that_reads_as_a_number_is_the_same_from_a_run_and_from_the_snapshot(tmp_path):
+    first, second = (tables(run(name, hidden="800"), run(f"{name}x")) for name in ("a-1", "b-1"))
+    snapshot.save(*first, tmp_path, "toy")
+    got, _ = snapshot.save(*second, tmp_path, "toy")
+    assert list(got["hidden"].dropna()) == [800.0, 800.0]
+    before = snapshot.paths(tmp_path, "toy")[0].read_bytes()
+    snapshot.save(rows_frame([]), history_frames([]), tmp_path, "toy")  # as a fresh clone does
+    assert snapshot.paths(tmp_path, "toy")[0].read_bytes() == before
+
+
 def test_nothing_of_this_machine_is_committed(tmp_path):
     told = {"provenance.host": "secret-box", "provenance.cpu": "Some CPU", "data.name": "folder:/home/me/pets",
             "provenance.command": "python -m replications run --data=/home/me/sets/x.zip /opt/a/b.json"}  # fmt: skip
