@@ -253,7 +253,8 @@ def _paper_sweeps() -> tuple[Sweep, ...]:
 # -- smaller presets ---------------------------------------------------------------------------------------------------
 
 FASHION_GRID = (10, 20, 30, 45, 65, 100, 150, 220)
-FASHION_EPS = {eps: FAMILIES["eps"].grids[eps] for eps in (3.0, 10.0)}
+FASHION_EPS = {3.0: (*FAMILIES["eps"].grids[3.0], 330, 500), 10.0: FAMILIES["eps"].grids[10.0]}
+"""At ε = 3 extended after its runs, whose best batch was 220, the end; at ε = 10 the end is the full batch."""
 TINY = ModelSpec(name="mlp", args={"hidden": "16", "init": CHOSEN.init})
 SMOKE_GRID = (10, 30, 100, 1000)
 
