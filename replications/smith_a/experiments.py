@@ -253,8 +253,8 @@ def _paper_sweeps() -> tuple[Sweep, ...]:
 # -- smaller presets ---------------------------------------------------------------------------------------------------
 
 FASHION_GRID = (10, 20, 30, 45, 65, 100, 150, 220)
-FASHION_EPS = {3.0: (*FAMILIES["eps"].grids[3.0], 330, 500), 10.0: FAMILIES["eps"].grids[10.0]}
-"""At ε = 3 extended after its runs, whose best batch was 220, the end; at ε = 10 the end is the full batch."""
+FASHION_EPS = {3.0: (*FAMILIES["eps"].grids[3.0], 330, 500, 750, 1000), 10.0: FAMILIES["eps"].grids[10.0]}
+"""At ε = 3 extended after its runs, twice, as the best batch was the last: to the full batch, where ε = 10 ends too."""
 TINY = ModelSpec(name="mlp", args={"hidden": "16", "init": CHOSEN.init})
 SMOKE_GRID = (10, 30, 100, 1000)
 
