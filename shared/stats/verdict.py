@@ -185,11 +185,17 @@ def _verdict(paper: Paper, claim: Claim, tables: dict[Preset, Runs]) -> dict[str
         return _exact(paper, claim, base)
     judged: list[Judged] = []
     why: dict[Preset, str] = {}
+    unfit: dict[Preset, str] = {}
     for preset, runs in tables.items():
         try:
             judged.append(judge(paper, claim, runs))
-        except (MissingRuns, StatsError) as error:
+        except MissingRuns as error:
             why[preset] = str(error)
+        except StatsError as error:  # such as a noise scale of 0 in a law of powers
+            unfit[preset] = f"there are runs, but the rule cannot be applied to their values: {error}."
+    if unfit and not judged:
+        preset, reason = next(iter(unfit.items()))
+        return _record(base, outcome="inconclusive", scale=preset, reason=reason)
     if not judged:
         return _record(base, outcome="not-run", reason=_not_run(paper, claim, why))
     best = next((j for j in judged if j.result.n >= claim.min_seeds), judged[0])

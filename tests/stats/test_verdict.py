@@ -262,6 +262,9 @@ def test_exponents_and_models_over_a_grid(lab):
     )
     assert one(lab, scale, rows)["outcome"] == "reproduced"
     assert one(lab, scale.replace("0.5\n", "1.0\n"), rows)["outcome"] == "not-reproduced"
+    flat = one(lab, scale, lab.rows({f"b-{b}": 0.0 for b in (1, 2, 4, 8, 16)}, sd=0.0))
+    assert (flat["outcome"], flat["scale"]) == ("inconclusive", "reduced")  # it was run, but 0 has no logarithm
+    assert "positive values" in flat["reason"]
     fit = (
         HEAD
         + '[[claim.test]]\nrule = "fits_better"\narms = "b-{grid}"\nx = "batch_size"\nmodels = ["sqrt", "linear"]\n'
