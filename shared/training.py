@@ -148,6 +148,7 @@ def assemble(spec: RunSpec, execution: Execution, paper: Paper) -> tuple[Classif
         torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]  # not in the stubs
     torch.manual_seed(spec.seed)
     net = build(spec.model, data.num_classes, data.input_shape, spec.bn_batch)
+    torch.backends.mkldnn.set_flags(not _narrow(net))
     if data.input_shape and len(data.input_shape) == 3:
         net = net.to(memory_format=torch.channels_last)
     module = paper.dotted("module").Module(spec, net, data.steps_per_epoch)
@@ -160,6 +161,16 @@ def assemble(spec: RunSpec, execution: Execution, paper: Paper) -> tuple[Classif
         )
     set_deferred(net, module.deferred)
     return module, data
+
+
+def _narrow(net: torch.nn.Module) -> bool:
+    """Whether a 1×1 convolution takes fewer than eight channels, as in ``smoke``'s nets.
+
+    Their gradient makes oneDNN 3.12 write past its buffers on CPUs with AVX2 and no AVX-512 ("corrupted size vs.
+    prev_size"); torch's own convolutions take its place.
+    """
+    convolutions = (m for m in net.modules() if isinstance(m, torch.nn.Conv2d))
+    return any(m.kernel_size == (1, 1) and m.in_channels < 8 for m in convolutions)
 
 
 def equation(spec: RunSpec, execution: Execution) -> str:
