@@ -9,9 +9,15 @@ import tomllib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shared.spec import PRESETS, Preset, RunSpec, SpecError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DERIVED = "derived"
+"""Status of a row that no run made."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +28,12 @@ class Sweep:
     says: str
     """One line: what the sweep is for, and the figure or table it feeds."""
     specs: tuple[RunSpec, ...]
+    derived: tuple[RunSpec, ...] = ()
+    """Arms that nothing runs: what follows from other rows, see ``Paper.completed``."""
+
+    @property
+    def every(self) -> tuple[RunSpec, ...]:
+        return (*self.specs, *self.derived)
 
 
 @dataclass(frozen=True)
@@ -47,6 +59,8 @@ class Paper:
     errata: tuple[str, ...] = field(default=())
     own_scale: tuple[str, ...] = ()
     """Sweeps of the paper preset that two cores can bear as they are: commands for ``reduced`` include them."""
+    derives: str | None = None
+    """Module with ``completed(rows, history, specs)``, for papers with sweeps that have ``derived`` arms."""
 
     def dotted(self, name: str) -> Any:
         """``replications.<key>.<name>``, imported now (``module`` needs torch, ``figures`` and ``checks`` do not)."""
@@ -56,19 +70,29 @@ class Paper:
         """The claims of ``claims.toml`` as plain dictionaries, in the order of the file."""
         return tomllib.loads((self.folder / "claims.toml").read_text())["claim"]
 
+    def completed(self, preset: Preset, rows: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
+        """The rows of a preset together with what the paper derives from them: never stored, so never out of date.
+
+        A derived row has the status DERIVED and in ``parents`` the run_ids that it follows from, as JSON text.
+        """
+        if self.derives is None or not len(rows):
+            return rows
+        specs = [s for sweep in self.sweeps(preset) for s in sweep.derived]
+        return self.dotted(self.derives).completed(rows, history, specs)
+
     def runs(
         self, preset: str, seeds: int | None = None, sweep: str | Collection[str] | None = None
     ) -> dict[str, RunSpec]:
-        """``{run_id: spec}`` of a preset in declared order, each run once.
+        """``{run_id: spec}`` of a preset in declared order, each run once, derived ones among them.
 
         ``seeds`` keeps the first so many seeds of every arm. Raises SpecError for an unknown preset or sweep.
         """
-        return {s.run_id: s for sw in self.select(preset, sweep) for s in _first_seeds(sw.specs, seeds)}
+        return {s.run_id: s for sw in self.select(preset, sweep) for s in _first_seeds(sw.every, seeds)}
 
     def planned(
         self, preset: str, seeds: int | None = None, sweep: str | Collection[str] | None = None
     ) -> dict[str, RunSpec]:
-        """``runs`` of what a command for the preset works through: with ``reduced`` also ``own_scale``."""
+        """What a command for the preset works through: with ``reduced`` also ``own_scale``, and nothing derived."""
         return {s.run_id: s for sw in self.select(preset, sweep, True) for s in _first_seeds(sw.specs, seeds)}
 
     def select(
@@ -103,7 +127,7 @@ class Paper:
         for line, sweeps in self.commands(preset).items():
             needed = []
             for sweep in sweeps:
-                if wanted & (mine := {s.arm for s in sweep.specs}):
+                if wanted & (mine := {s.arm for s in sweep.every}):
                     needed.append(sweep.name)
                     wanted -= mine
             if needed:

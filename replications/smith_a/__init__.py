@@ -21,6 +21,7 @@ PAPER = Paper(
     counterpart=counterpart,
     folder=Path(__file__).parent,
     own_scale=OWN_SCALE,
+    derives="laws",
     notes=(
         "Momentum's convention, initialisation and pixel scale are not stated. The main arm averages the gradient "
         "(effective rate ε), starts from Glorot's uniform and divides pixels by 255: the choice whose training "

@@ -3,10 +3,10 @@
 Everything runs at the paper's own scale (preset ``paper``): 1,000 MNIST images, a 784-800-10 net, 10,000 updates.
 ``reduced`` repeats the batch and rate sweeps on Fashion-MNIST, which the authors never used.
 
-Arms: ``b-30`` is the paper's run at batch 30 (ε = 1, m = 0.9, N = 1,000); ``eps-0.3-b-8``, ``n-5000-b-150``,
-``m-0.5-b-30`` vary ε, N and m in the main convention, ``acc-…`` in the other one, ``l2-…`` adds Appendix B's penalty.
-``bopt-…`` are tasks that read the finished runs of one curve and record its peak; ``fit-…`` read those and record
-exponents. Every arm of a seed trains on the same images from the same start.
+Arms: ``b-30`` is the paper's run at batch 30 (ε = 1, m = 0.9, N = 1,000); ``eps-3-b-65``, ``n-5000-b-150``,
+``m-0-b-45`` vary ε, N and m in the main convention, ``acc-…`` in the other one, ``l2-…`` adds Appendix B's penalty.
+``bopt-…`` are tasks that read the finished runs of one curve and record its peak; ``fit-…``, the exponents over those,
+are derived (``laws``). Every arm of a seed trains on the same images from the same start.
 
     make replicate-smith_a                               all but N = 40,000 and 60,000, and Fashion-MNIST
     make replicate-smith_a PRESET=paper ARGS="--sweep sizes-large"   those two
@@ -137,14 +137,18 @@ def peaks(family: str, seed: int, values: Iterable[float] = ()) -> tuple[SmithAS
 
 
 def fit(family: str, seed: int, values: Iterable[float] = (), name: str = "") -> SmithASpec:
-    """The exponent of B_opt over a family, for one seed."""
+    """The exponent of B_opt over a family, for one seed: no run, see ``laws``."""
     return task("fit", f"fit-{name or family}", peaks(family, seed, values), axis=FAMILIES[family].axis, held_out=0)
 
 
 def _whole(family: str) -> tuple[SmithASpec, ...]:
     values = FAMILIES[family].values
     runs = [s for seed in SEEDS for v in values for s in curve(family, v, seed)]
-    return (*runs, *(s for seed in SEEDS for s in (*peaks(family, seed), fit(family, seed))))
+    return (*runs, *(s for seed in SEEDS for s in peaks(family, seed)))
+
+
+def _fits(family: str) -> tuple[SmithASpec, ...]:
+    return tuple(fit(family, seed) for seed in SEEDS)
 
 
 # -- E1, E8 ------------------------------------------------------------------------------------------------------------
@@ -227,14 +231,14 @@ def _paper_sweeps() -> tuple[Sweep, ...]:
               _each(lambda s: [paper_spec(f"b-{b}", b, s) for b in (BATCH, FULL)])),
         Sweep("batch-size", "Accuracy after 10,000 updates against B (Fig 4)",
               _each(lambda s: [*main_curve(s), peak("main", main_curve(s))])),
-        Sweep("rates", "B_opt against the rate (Fig 5)", _whole("eps")),
-        Sweep("sizes", "B_opt against the number of training images (Fig 6)", _whole("n")),
+        Sweep("rates", "B_opt against the rate (Fig 5)", _whole("eps"), _fits("eps")),
+        Sweep("sizes", "B_opt against the number of training images (Fig 6)", _whole("n"), _fits("n")),
         Sweep("sizes-time", "B_opt against the number of training images after as much time, not as many updates",
               _each(lambda s: [*curve("time-n", 3000, s), *peaks("time-n", s, (3000,))])),
-        Sweep("momentum", "B_opt against momentum that averages the gradient (Fig 7)", _whole("m")),
+        Sweep("momentum", "B_opt against momentum that averages the gradient (Fig 7)", _whole("m"), _fits("m")),
         Sweep("accumulating", "Figures 4 and 7 with momentum that sums the gradient",
               (*_each(lambda s: [paper_spec(f"acc-b-{b}", b, s, convention=OTHER) for b in ACC_GRID]),
-               *_whole("acc-m"))),
+               *_whole("acc-m")), _fits("acc-m")),
         Sweep("l2", "Small against full batch with L2 (Fig 8)",
               _each(lambda s: [paper_spec(f"l2-b-{b}", b, s, l2=L2) for b in (BATCH, FULL)])),
         Sweep("linear", "Small against full batch in softmax regression (§4)",
@@ -242,11 +246,11 @@ def _paper_sweeps() -> tuple[Sweep, ...]:
         Sweep("tuned", "Each batch at its own best rate: does the peak survive?", _each(_tuned)),
         Sweep("epochs", "As many epochs for every batch instead of as many updates", _each(_epochs)),
         Sweep("sampling", "Batches drawn afresh, without and with replacement", _each(_sampling)),
-        Sweep("widths", "B_opt against the width of the net (Park et al. 2019)", _whole("width")),
+        Sweep("widths", "B_opt against the width of the net (Park et al. 2019)", _whole("width"), _fits("width")),
         Sweep("sizes-large", "Accuracy against B at N = 40,000 and 60,000: for a GPU (Fig 6)",
               tuple(s for seed in SEEDS for s in (*curve("n", 40000, seed), *curve("n", 60000, seed),
-                                                  *peaks("n", seed, N_LARGE),
-                                                  fit("n", seed, (20000, *N_LARGE), "n-large")))),
+                                                  *peaks("n", seed, N_LARGE))),
+              tuple(fit("n", seed, (20000, *N_LARGE), "n-large") for seed in SEEDS)),
     )  # fmt: skip
 
 
@@ -283,15 +287,17 @@ def smoke(spec: SmithASpec) -> SmithASpec:
 def _smoke_sweeps() -> tuple[Sweep, ...]:
     runs: list[SmithASpec] = []
     tasks: list[SmithASpec] = []
+    fits: list[SmithASpec] = []
     for seed in SEEDS[:2]:
         curves = {n: tuple(smoke(paper_spec(f"{name}b-{b}", b, seed, n=n)) for b in SMOKE_GRID if b <= n)
                   for n, name in ((500, "n-500-"), (1000, ""))}  # fmt: skip
         bopt = [task("b-opt", f"bopt-n-{n}", made, held_out=400) for n, made in curves.items()]
         runs += [*curves[1000], *curves[500]]
-        tasks += [*(smoke(evidence(kind, seed)) for kind in ("true", "random")), smoke(gradients(seed)),
-                  *bopt, task("fit", "fit-n", bopt, axis="train_size", held_out=0)]  # fmt: skip
+        tasks += [*(smoke(evidence(kind, seed)) for kind in ("true", "random")), smoke(gradients(seed)), *bopt]
+        fits.append(task("fit", "fit-n", bopt, axis="train_size", held_out=0))
     return (Sweep("batch-size", "Accuracy against B (Fig 4, 6)", tuple(runs)),
-            Sweep("tasks", "Evidence, gradients, B_opt and its exponent (Fig 1, 2, 6, 9)", tuple(tasks)))  # fmt: skip
+            Sweep("tasks", "Evidence, gradients, B_opt and its exponent (Fig 1, 2, 6, 9)",
+                  tuple(tasks), tuple(fits)))  # fmt: skip
 
 
 def _fashion(eps: float, seed: int) -> tuple[SmithASpec, ...]:
@@ -309,7 +315,7 @@ def _reduced_sweeps() -> tuple[Sweep, ...]:
     return (
         Sweep("fashion", "Accuracy against B on Fashion-MNIST (Fig 4)", tuple(main)),
         Sweep("fashion-rates", "B_opt against the rate on Fashion-MNIST (Fig 5)",
-              (*(x for e in FASHION_EPS for s in SEEDS for x in curves[e, s]), *bopt.values(), *fits)),
+              (*(x for e in FASHION_EPS for s in SEEDS for x in curves[e, s]), *bopt.values()), tuple(fits)),
     )  # fmt: skip
 
 
@@ -363,4 +369,4 @@ def counterpart(spec: RunSpec) -> RunSpec | None:
 
 @functools.cache
 def _of_paper() -> dict[tuple[str, int], RunSpec]:
-    return {(s.arm, s.seed): s for sweep in _paper_sweeps() for s in sweep.specs if not s.arm.startswith(OURS)}
+    return {(s.arm, s.seed): s for sweep in _paper_sweeps() for s in sweep.every if not s.arm.startswith(OURS)}

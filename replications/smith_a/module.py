@@ -1,4 +1,4 @@
-"""Smith and Le 2017 as a LightningModule, and its measurements: evidence, gradients, B_opt and its exponents."""
+"""Smith and Le 2017 as a LightningModule, and its measurements: evidence, gradients and the best batch of a curve."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from scipy.stats import kurtosis, norm, skew
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from replications.smith_a import evidence, method
+from replications.smith_a import evidence, laws, method
 from replications.smith_a.spec import Evidence, SmithASpec
 from shared.datamodules.module import subset
 from shared.module import ClassifierModule
 from shared.runs.read import read_run
 from shared.spec import parse
-from shared.stats.rules import grid_error
 
 Rows = list[dict[str, float]]
 EVERY, LAST = 10, 3
@@ -139,13 +138,8 @@ def shape(values: np.ndarray) -> dict[str, float]:
 
 
 def _b_opt(module: Module, data: Any, parents: list[Path]) -> tuple[Rows, dict[str, float]]:
-    """The peak of accuracy against B over the parents (Fig 4), on the test set and, chosen anew, on held-out images.
-
-    ``b_opt`` with ``/low``, ``/high`` (the paper's error bar), ``/vertex`` (parabola), ``/inside``; ``peak/error``,
-    ``peak/gain`` (points over the largest batch); ``noise_scale``; ``held_out/b_opt`` with ``/low`` and ``/high``,
-    ``held_out/inside``, ``held_out/error`` and ``held_out/gain``: the test error, and gain, at the batch that is best
-    on ``held_out`` other training images.
-    """
+    """The curve of error against B over the parents, on the test set and on ``held_out`` other training images, and
+    its peak: see ``laws.peak_of``."""
     runs = sorted((_finished(folder) for folder in parents), key=lambda run: run[0].batch_size)
     held = _held_out(module.spec, data) if module.spec.held_out else None
     rows: Rows = []
@@ -154,71 +148,12 @@ def _b_opt(module: Module, data: Any, parents: list[Path]) -> tuple[Rows, dict[s
         if held is not None:
             row["held_out/error"] = _error(module, folder, *held)
         rows.append(row)
-    batches, errors = [s.batch_size for s, *_ in runs], [r["end/error"] for r in rows]
-    best = method.peak(batches, [100 - e for e in errors])
     of = runs[0][0]
-    momentum, averaging = of.optimizer.momentum, of.optimizer.momentum_form == "averaging"
-    n = data.train_size
-    found = {
-        "b_opt": float(best.batch),
-        "b_opt/low": float(best.low),
-        "b_opt/high": float(best.high),
-        "b_opt/vertex": best.vertex,
-        "b_opt/inside": float(best.inside),
-        "peak/error": 100 - best.accuracy,
-        "peak/gain": errors[-1] - (100 - best.accuracy),
-        "noise_scale": method.noise_scale(of.lr, n, best.batch, momentum, averaging=averaging),
-        "momentum_gain": method.momentum_gain(momentum),
-    }
-    if held is not None:
-        chosen = int(np.argmin([r["held_out/error"] for r in rows]))
-        found |= {
-            "held_out/b_opt": float(batches[chosen]),
-            "held_out/b_opt/low": float(batches[max(chosen - 1, 0)]),
-            "held_out/b_opt/high": float(batches[min(chosen + 1, len(batches) - 1)]),
-            "held_out/inside": float(0 < chosen < len(batches) - 1),
-            "held_out/error": errors[chosen],
-            "held_out/gain": errors[-1] - errors[chosen],
-        }
-    return rows, found
+    averaging = of.optimizer.momentum_form == "averaging"
+    return rows, laws.peak_of(rows, of.lr, data.train_size, of.optimizer.momentum, averaging)
 
 
-def _fit(module: Module, data: Any, parents: list[Path]) -> tuple[Rows, dict[str, float]]:
-    """Exponents over the parents, which are ``b-opt`` runs of one seed (Fig 5-7).
-
-    ``exponent`` of B_opt on ε, N, 1/(1 − m) or the width, with ``exponent/grid_error``, and with the batches of
-    ``b_opt/vertex`` and ``held_out/b_opt``; for ε and m ``exact_exponent`` of B/(N − B) and ``exact_gain`` of the exact
-    law in AICc.
-    """
-    axis = module.spec.axis
-    rows: Rows = []
-    for spec, summary, _ in map(_finished, parents):
-        at = {
-            "lr": spec.lr,
-            "train_size": float(spec.data.train_size or 0),
-            "momentum": method.momentum_gain(spec.optimizer.momentum),
-            "width": float(spec.model.args.get("hidden", 0)),
-        }[str(axis)]
-        kept = ("b_opt", "b_opt/vertex", "held_out/b_opt", "b_opt/low", "b_opt/high", "peak/error")
-        rows.append({"x": at, **{k: summary[k] for k in kept if k in summary}})
-    rows.sort(key=lambda row: row["x"])
-    x = [row["x"] for row in rows]
-    found = {}
-    for suffix, column in (("", "b_opt"), ("/vertex", "b_opt/vertex"), ("/held_out", "held_out/b_opt")):
-        if all(column in row for row in rows):
-            found["exponent" + suffix] = method.exponent(x, [row[column] for row in rows])
-    if all(row["b_opt/low"] < row["b_opt"] < row["b_opt/high"] for row in rows):
-        low, high = ([row[f"b_opt/{end}"] for row in rows] for end in ("low", "high"))
-        found["exponent/grid_error"] = grid_error(x, low, high)
-    if axis in ("lr", "momentum"):
-        b, n = [row["b_opt"] for row in rows], data.train_size
-        found["exact_gain"] = method.exact_gain(x, b, n)
-        exact = method.exact_exponent(x, b, n)
-        found |= {} if math.isnan(exact) else {"exact_exponent": exact}
-    return rows, found
-
-
-TASKS = {"evidence": _evidence, "gradient-histogram": _gradients, "b-opt": _b_opt, "fit": _fit}
+TASKS = {"evidence": _evidence, "gradient-histogram": _gradients, "b-opt": _b_opt}
 
 
 def _finished(folder: Path) -> tuple[SmithASpec, dict[str, Any], Path]:

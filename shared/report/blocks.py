@@ -111,28 +111,37 @@ def _time(paper: Paper, found: list[Source]) -> str:
 
 
 def _expected(shown: list[Source], verdicts: list[claims.Verdict]) -> str:
-    """The paper's tables with several columns, effects, the arms of the figures' points, then every claim's outcome."""
+    """Every claim's outcome, the paper's tables with several columns, effects; folded, the arms of figures' points."""
     if not any(len(source.rows) for source in shown):
         return _no_runs(shown[0])
-    parts = []
+    tabled, points = list[tuple[str, Grid]](), list[tuple[str, Grid]]()
     for source in shown:
         declared = source.paper.dotted("figures")
         wide = [t for t in declared.TABLES if (t.cells or isinstance(t, Effects)) and source.preset in t.presets]
-        grids = [(t.title, tables.of_paper(t, source)) for t in wide]
-        found = [
+        grids = [(f"{t.title}, {source.preset} scale", tables.of_paper(t, source)) for t in wide]
+        tabled += [
             (title, grid)
             for title, grid in grids
             if grid.rows and grid.numbers is not None and grid.numbers["ours_n"].notna().any()
         ]
-        found += [pair for f in declared.FIGURES if isinstance(f, Points) for pair in _points(f, source)]
-        parts += [f"{title}, {source.preset} scale:\n\n{_bare(grid)}" for title, grid in found]
-    if verdicts:
-        parts.append(f"Outcomes:\n\n{_bare(claims.outcomes(verdicts, shown[0].paper.key))}")
-    return "\n\n".join(["Mean ± standard deviation over the seeds, and how many they are.", *parts])
+        seen = set[tuple[str, ...]]()
+        for figure in declared.FIGURES:
+            if isinstance(figure, Points):
+                points += _points(figure, source, seen)
+    parts = [f"Outcomes:\n\n{_bare(claims.outcomes(verdicts, shown[0].paper.key))}"] if verdicts else []
+    parts.append("In the tables: mean ± standard deviation over the seeds, and how many they are.")
+    parts += [f"{title}:\n\n{_bare(grid)}" for title, grid in tabled]
+    if points:
+        folded = "\n\n".join(f"{title}:\n\n{_bare(grid)}" for title, grid in points)
+        parts.append(f"<details>\n<summary>Every point of the figures, arm by arm</summary>\n\n{folded}\n\n</details>")
+    return "\n\n".join(parts)
 
 
-def _points(declared: Points, source: Source) -> list[tuple[str, Grid]]:
-    """For each set of arms of a figure its metrics, a row for each arm; none for arms without any run."""
+def _points(declared: Points, source: Source, seen: set[tuple[str, ...]]) -> list[tuple[str, Grid]]:
+    """For each set of arms of a figure its metrics, a row for each arm; none for arms without any run.
+
+    A column that an earlier figure had for the same arms is in ``seen`` and left out, as is 100 % less one.
+    """
     if declared.sweep in tables.CHOOSING:  # the table of choices has them
         return []
     metrics: dict[tuple[str, ...], dict[str, str]] = {}
@@ -145,9 +154,13 @@ def _points(declared: Points, source: Source) -> list[tuple[str, Grid]]:
                 metrics.setdefault(arms, {})[s.metric] = name
     grids = []
     for arms, names in metrics.items():
-        columns = (Column("arm", 20), *(Column(f"{name} (seeds)", 30, "right") for name in names.values()))
-        rows = tuple((f"`{a}`", *(tables.score(source.summary(a, m)) for m in names)) for a in arms)
-        grids.append((declared.title, Grid("", "", columns, rows)))
+        names = {m: name for m, name in names.items() if (*arms, m.removeprefix("100-")) not in seen}
+        seen.update((*arms, m.removeprefix("100-")) for m in names)
+        if names:
+            columns = (Column("arm", 20), *(Column(f"{name} (seeds)", 30, "right") for name in names.values()))
+            rows = tuple((f"`{a}`", *(tables.score(source.summary(a, m)) for m in names)) for a in arms)
+            title = f"{declared.where}, {declared.title}, {source.preset} scale"
+            grids.append((title, Grid("", "", columns, rows)))
     return grids
 
 

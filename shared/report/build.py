@@ -258,7 +258,7 @@ def _alone(source: Source) -> str:
     left = {a for a, spec in source.specs.items() if len(source.of(a)) and source.paper.counterpart(spec) is None}
     parts = []
     for sweep in source.paper.sweeps(source.preset):
-        mine = list(dict.fromkeys(s.arm for s in sweep.specs if s.arm in left))
+        mine = list(dict.fromkeys(s.arm for s in sweep.every if s.arm in left))
         left -= set(mine)
         many = len(mine) > MANY_ARMS
         parts += [f"{len(mine)} of sweep `{sweep.name}`"] if many else [f"`{arm}`" for arm in mine]

@@ -147,7 +147,8 @@ class Source:
 
     @cached_property
     def _by_arm(self) -> dict[str, pd.DataFrame]:
-        return {"": self.rows.iloc[:0], **(dict(tuple(self.rows.groupby("arm"))) if len(self.rows) else {})}
+        whole = self.paper.completed(self.preset, self.rows, self.history)
+        return {"": self.rows.iloc[:0], **(dict(tuple(whole.groupby("arm"))) if len(whole) else {})}
 
     def arms(self, template: str, **roles: str) -> tuple[str, ...]:
         """The arms that a template names here; a ``*`` stands for every declared arm of that form."""
@@ -160,7 +161,7 @@ class Source:
     @cached_property
     def idle(self) -> dict[str, str]:
         """``{arm: sweep}`` of the arms that stand only in sweeps without any finished run."""
-        sweeps = {s.name: dict.fromkeys(spec.arm for spec in s.specs) for s in self.paper.sweeps(self.preset)}
+        sweeps = {s.name: dict.fromkeys(spec.arm for spec in s.every) for s in self.paper.sweeps(self.preset)}
         unrun = {name for name, arms in sweeps.items() if len(self.missing(arms)) == len(arms)}
         busy = {arm for name, arms in sweeps.items() if name not in unrun for arm in arms}
         named = [(arm, name) for name in sweeps if name in unrun for arm in sweeps[name] if arm not in busy]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from shared.paper import Paper
+from shared.paper import DERIVED, Paper
 from shared.spec import Preset, SpecError
 from shared.stats.chance import at_chance
 from shared.stats.claims import Term, Test
@@ -105,15 +106,20 @@ class Runs:
         self.rows = here.drop_duplicates("run_id").sort_values(["arm", "seed"]) if len(here) else here
         self.history = history
         self.preset = preset
-        self._arms = {arm: part for arm, part in self.rows.groupby("arm")} if len(self.rows) else {}
+        whole = paper.completed(preset, self.rows, history)
+        self._arms = {arm: part.sort_values("seed") for arm, part in whole.groupby("arm")} if len(whole) else {}
         self._curves: dict[tuple[str, str], pd.Series] = {}
 
     def missing(self, arms: Iterable[str]) -> list[str]:
         return [a for a in dict.fromkeys(arms) if a not in self._arms]
 
     def used(self, arms: Iterable[str]) -> pd.DataFrame:
-        """The rows of some arms."""
-        return pd.concat([self._of(a) for a in dict.fromkeys(arms)], ignore_index=True)
+        """The rows of some arms; for those that no run made, the runs they follow from."""
+        found = pd.concat([self._of(a) for a in dict.fromkeys(arms)], ignore_index=True)
+        made = found["status"] == DERIVED
+        behind = {p for parents in found.loc[made, "parents"] for p in json.loads(parents)} if made.any() else set()
+        runs = self.rows[self.rows["run_id"].isin(behind)]
+        return pd.concat([found[~made], runs], ignore_index=True).drop_duplicates("run_id") if behind else found
 
     def recorded(self, arm: str, metric: str) -> bool:
         """Whether every run of an arm has the metric."""

@@ -21,7 +21,7 @@ def collated(paper: Paper, results: Path, wandb: str | None = None) -> Tables:
     """
     from shared.runs import snapshot, table
 
-    declared = {i for preset in PRESETS for i in paper.runs(preset)}
+    declared = {s.run_id for preset in PRESETS for sweep in paper.sweeps(preset) for s in sweep.specs}
     if wandb:
         known = set(stored(paper, results)[0]["run_id"])
         rows, history = table.collate_api(wandb, paper.key, skip=known)

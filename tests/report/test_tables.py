@@ -168,7 +168,7 @@ def test_the_card_has_every_block_and_heading(paper, runs, verdicts):
     made = blocks.card_blocks(paper, {"goyal": runs}, verdicts)
     assert set(blocks.names(card)) == set(made)
     headings = [line[3:] for line in card.read_text().splitlines() if line.startswith("## ")]
-    assert headings == ["Claim in one line", "Run it", "What you should see", "What came out",
+    assert headings == ["Claim in one line", "Run it", "What came out", "What you should see",
                         "Figure and table map", "Known differences", "Implementation details", "Errata",
                         "Cost"]  # fmt: skip
     assert made["notes"].count("\n- ") == len(paper.notes) - 1

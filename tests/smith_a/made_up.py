@@ -108,15 +108,6 @@ def peak(parents: list[tuple[SmithASpec, Row]]) -> Row:
     }  # fmt: skip
 
 
-def law(axis: str, parents: list[tuple[SmithASpec, Row]]) -> Row:
-    x = [{"lr": s.lr, "train_size": s.images, "momentum": s.gain, "width": s.width}[axis] for s, _ in parents]
-    b = [r["b_opt"] for _, r in parents]
-    return {"exponent": method.exponent(x, b), "exponent/vertex": method.exponent(x, b),
-            "exponent/held_out": method.exponent(x, b), "exponent/grid_error": 0.05,
-            "exact_exponent": method.exact_exponent(x, b, 1000),
-            "exact_gain": method.exact_gain(x, [method.predicted_exact(PEAK, v, 1000) for v in x], 1000)}  # fmt: skip
-
-
 def histogram(rng: np.random.Generator) -> tuple[Row, list[Row]]:
     z = np.linspace(-3, 3, 60)
     rows = [{"trainer/global_step": i, "gradient": float(v), "example/density": 0.5 * math.exp(-abs(v)),
@@ -132,11 +123,10 @@ def made_up(
     """(rows, history) as ``shared.runs`` tidies them, of the declared runs that are wanted."""
     table, history = [], []
     for preset in presets:
-        runs = PAPER.runs(preset)
-        sweeps = {i: s.name for s in reversed(PAPER.sweeps(preset)) for i in PAPER.runs(preset, sweep=s.name)}
+        runs = {i: s for i, s in PAPER.runs(preset).items() if s.task != "fit"}  # those follow from the others
+        sweeps = {x.run_id: s.name for s in reversed(PAPER.sweeps(preset)) for x in s.specs}
         made: dict[str, Row] = {}
-        for run_id, spec in sorted(runs.items(), key=lambda item: ("train", "b-opt", "fit").index(item[1].task)
-                                   if item[1].task in ("b-opt", "fit") else 0):  # fmt: skip
+        for run_id, spec in sorted(runs.items(), key=lambda item: item[1].task == "b-opt"):
             rng = np.random.default_rng(int(run_id[-6:], 16))
             parents = [(runs[p], made[p]) for p in spec.parents]
             rows: list[Row] = []
@@ -147,7 +137,7 @@ def made_up(
             elif spec.task == "gradient-histogram":
                 summary, rows = histogram(rng)
             else:
-                summary = peak(parents) if spec.task == "b-opt" else law(spec.axis, parents)
+                summary = peak(parents)
             made[run_id] = summary
             if wanted(spec):
                 history += [{"run_id": run_id, **row} for row in rows]
