@@ -54,6 +54,10 @@ class Paper:
     counterpart: Callable[[RunSpec], RunSpec | None]
     """The paper-preset spec that a smaller spec stands for (None: the arm is ours alone)."""
     folder: Path
+    terms: str = ""
+    """The abbreviations that its claims and arms use."""
+    basis: str = ""
+    """What was at hand of the paper: how far its claims and numbers here can be trusted to be its own."""
     notes: tuple[str, ...] = ()
     """Deviations that no diff of specs can show, one sentence each."""
     errata: tuple[str, ...] = field(default=())

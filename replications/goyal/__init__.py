@@ -19,6 +19,13 @@ PAPER = Paper(
     roles=roles,
     counterpart=counterpart,
     folder=Path(__file__).parent,
+    terms=(
+        "Arms are named by their batch, kn, of k workers with n images each: kn-8k is a batch of 8,192. Roles "
+        "such as 8k and 256 stand at reduced scale for the batches given below."
+    ),
+    basis=(
+        "Read in full (second version); its figures were not seen as images, so that their curves are not compared."
+    ),
     notes=(
         "The paper's k workers of n = 32 images run here as k chunks of 32 in one process; tests show that the "
         "update equals that of separate workers.",

@@ -19,10 +19,18 @@ PAPER = Paper(
     roles=roles,
     counterpart=counterpart,
     folder=Path(__file__).parent,
+    terms=(
+        "SB and LB are the small and the large batch (128 and 4,096 as published). Each arm keeps what the one "
+        "before it has: LR scales the rate by √(LB/SB), GBN is ghost batch norm, RA adapts the regime so that "
+        "LB makes as many updates as SB. R44 is ResNet44."
+    ),
+    basis=(
+        "The full text was not at hand: tables and figures are from the authors' poster and slides and from "
+        "images of single pages, details from the released code (github.com/eladhoffer/bigBatch, commit "
+        "0c69f28). A claim from memory says so."
+    ),
     own_scale=OWN_SCALE,
     notes=(
-        "The paper's full text was not at hand: tables and figures are from the authors' poster and slides and from "
-        "images of single pages, details from the released code (github.com/eladhoffer/bigBatch, commit 0c69f28).",
         "Where the released code and the paper's text part, the main arms follow the code (momentum reset at every "
         "epoch, mirrored digits) but for the base of the √ rule, |B_S| = 128 as in the text and in main_gbn.py.",
         "An epoch drops the images left over after its last full batch; the released code trains on them as a smaller "

@@ -19,6 +19,14 @@ PAPER = Paper(
     roles=roles,
     counterpart=counterpart,
     folder=Path(__file__).parent,
+    terms=(
+        "SB and LB are the small and the large batch: 256 images and a tenth of the training set. F1 and F2 are "
+        "the paper's fully connected nets, C1 to C4 its convolutional ones."
+    ),
+    basis=(
+        "Read in full, in the camera-ready and the first version; figures were digitised from their vector "
+        "paths, and the released code was read."
+    ),
     own_scale=OWN_SCALE,
     notes=(
         "The paper names Adam and no setting of it; rate 1e-3 and the other defaults are Keras', which the released "

@@ -19,9 +19,15 @@ PAPER = Paper(
     roles=roles,
     counterpart=counterpart,
     folder=Path(__file__).parent,
+    terms=(
+        "In decay the rate falls, in increase the batch grows instead, in hybrid the batch grows first and the "
+        "rate falls after it, all at the same noise scale."
+    ),
+    basis=(
+        "The text was not at hand in full: what is known of it are summaries, its abstracts and its digitised "
+        "figures; each number in `reference/` says which."
+    ),
     notes=(
-        "The paper's text was not at hand in full: what is known of it are summaries, its abstracts and its digitised "
-        "figures; each number in `reference/` says which.",
         "Nothing is tuned: rates, drops, momentum and decay are the paper's for every arm and preset, since its claim "
         "is that an existing schedule can be converted as it is.",
         "Reduced, every run has 20 epochs and not 200, and a warm-up of the accumulator of 3.2 epochs (momentum 0.98) "

@@ -28,6 +28,7 @@ ROLES = ("base", "large", "twice")
 """The roles of single batches that a reader must be able to translate."""
 DRAW_AT_ONCE = 4
 MANY_ARMS = 16
+ODD_DATA = {"cifar10-jpeg": "CIFAR-10 encoded anew as JPEG, hence lossy"}
 Tables = Mapping[str, tuple[pd.DataFrame, pd.DataFrame]]
 """``{paper key: (rows, history)}``; a paper that is absent has no runs."""
 
@@ -75,7 +76,7 @@ def build_report(
         status=writer.table(status), cross=_across(writer, entries) if len(entries) > 1 else "",
         questions=[
             {"table": writer.table(questions.grid(q, {p.key: short_name(p) for p in listed}, verdicts)),
-             "apart": q.apart} for q in asked
+             "apart": q.apart, "here": q.here} for q in asked
         ],
     )  # fmt: skip
     drawn = writer.figures()
@@ -156,7 +157,8 @@ class _Writer:
             "title": paper.title, "authors": paper.authors, "arxiv": paper.arxiv,
             "scales": [s.preset for s in found], "runs": sum(len(s.rows) for s in found),
             "command": f"make replicate-{paper.key}", "notes": paper.notes, "errata": paper.errata,
-            "findings": findings(paper),
+            "findings": findings(paper), "basis": paper.basis,
+            "terms": paper.terms,
             "outcomes": self.table(claims.outcomes(verdicts, paper.key)) if verdicts else "",
             "evidence": self.table(claims.evidence(verdicts, paper.key)) if verdicts else "",
             "unjudged": self._unjudged(verdicts, paper.key),
@@ -177,6 +179,7 @@ class _Writer:
         return {
             "preset": source.preset,
             "about": _about(source),
+            "setup": self.table(ledger.setup(source)),
             "figures": [self._figure(f, source) for f in shown],
             "tables": [self.table(grid) for _, grid in grids if grid.rows],
             "lacking": f"Nothing is declared at this scale for {', '.join(lacking)}." if lacking else "",
@@ -207,8 +210,8 @@ class _Writer:
 
 
 def _about(source: Source) -> str:
-    done, every = len(source.rows), sum(source.expected.values())
-    text = f"{done} of {every} declared runs are finished."
+    done, every = len(source.rows), len({s.run_id for sw in source.paper.sweeps(source.preset) for s in sw.specs})
+    text = f"{done} of {every} declared runs are finished{_trained_on(source.rows)}."
     if lost := int((source.rows["status"] == "diverged").sum()):
         text += f" Diverged, and counted at chance level: {lost}."
     if stuck := _stuck(source.rows):
@@ -224,6 +227,11 @@ def _about(source: Source) -> str:
         text += f" Arms without a run: {', '.join(f'`{a}`' for a in gaps)}."
     text += _idle(source)
     return " ".join(filter(None, (text, _stands_for(source))))
+
+
+def _trained_on(rows: pd.DataFrame) -> str:
+    names = sorted(set(rows["provenance.data_name"].dropna())) if "provenance.data_name" in rows else []
+    return f", on {', '.join(f'{n} ({ODD_DATA[n]})' if n in ODD_DATA else n for n in names)}" if names else ""
 
 
 def outdated(rows: pd.DataFrame) -> list[str]:

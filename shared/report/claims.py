@@ -22,8 +22,8 @@ OUTCOMES: Mapping[str, str] = {
     "not-run": "No finished runs at a scale that may speak about the claim.",
 }
 SCALES: Mapping[str, str] = {
-    "paper": "As published: only here can a printed number be refuted. Exact checks of equations, printed numbers and "
-    "errata stand here too; they train nothing and are counted apart.",
+    "paper": "As published: only here can a printed number be refuted. (Exact checks of equations, printed numbers and "
+    "errata train nothing: they have no scale and are counted apart.)",
     "reduced": "Real but smaller data and net, on two CPU cores. Speaks of directions, orders and exponents.",
     "smoke": "Seconds of training on toy data. Shows that the plumbing works and nothing else.",
 }
@@ -41,17 +41,31 @@ def check(verdicts: Iterable[Verdict]) -> list[Verdict]:
     return listed
 
 
+def is_exact(verdict: Verdict) -> bool:
+    """Whether it is of an equation, a printed number or an erratum: nothing was trained, so nothing was reproduced."""
+    return verdict.get("rule") == "exact"
+
+
+def said(verdict: Verdict) -> str:
+    """The outcome for print; of an exact check whether it holds."""
+    if not is_exact(verdict):
+        return f"`{verdict['outcome']}`"
+    return "exact check, holds" if verdict["outcome"] == "reproduced" else "exact check, fails"
+
+
 def outcomes(verdicts: Sequence[Verdict], key: str) -> Grid:
     """Claim, place in the paper, what it says, outcome, scale: one row per verdict."""
     columns = (Column("claim", 11), Column("where", 24), Column("claim in our words", 41), Column("outcome", 16),
                Column("scale", 8))  # fmt: skip
-    rows = tuple((str(v["claim"]), number(v.get("where")), number(v.get("says")), f"`{v['outcome']}`",
-                  number(v["scale"])) for v in verdicts)  # fmt: skip
+    rows = tuple((str(v["claim"]), number(v.get("where")), number(v.get("says")), said(v),
+                  "–" if is_exact(v) else number(v["scale"])) for v in verdicts)  # fmt: skip
     return Grid(f"{key}-claims", "Claims and outcomes", columns, rows)
 
 
 def evidence(verdicts: Sequence[Verdict], key: str) -> Grid:
     """The numbers behind each outcome that runs led to: ours with its interval, the paper's, seeds, rule, reason.
+
+    An exact check stands here only if it fails, with the cases that do.
 
     Several tests of a claim, or several numbers of the paper, stand one below the other; a test's own line says what it
     asked and found.
@@ -60,7 +74,8 @@ def evidence(verdicts: Sequence[Verdict], key: str) -> Grid:
                Column("rule, margin, of what", 15), Column("reason", 23))  # fmt: skip
     rows = tuple((f"{v['claim']}\n`{v['outcome']}`\n{number(v['scale'])}", ours(v), printed(v.get("reference")),
                   value(v.get("n")), rule(v), number(v.get("note") or v.get("reason")))
-                 for v in verdicts if v["outcome"] != "not-run")  # fmt: skip
+                 for v in verdicts if v["outcome"] != "not-run"
+                 and not (is_exact(v) and v["outcome"] == "reproduced"))  # fmt: skip
     return Grid(f"{key}-evidence", "The numbers behind the outcomes", columns, rows)
 
 
@@ -163,7 +178,7 @@ def as_json(verdicts: Sequence[Verdict]) -> str:
 
 def count(verdicts: Iterable[Verdict]) -> dict[str, int]:
     """How many verdicts have each outcome, in the order of OUTCOMES; exact checks apart."""
-    listed = [v["outcome"] for v in verdicts if v.get("rule") != "exact"]
+    listed = [v["outcome"] for v in verdicts if not is_exact(v)]
     return {name: listed.count(name) for name in OUTCOMES}
 
 
@@ -178,5 +193,5 @@ def overview(entries: Sequence[tuple[str, str, int, Sequence[Verdict]]]) -> Grid
 
 
 def _exact(verdicts: Sequence[Verdict]) -> str:
-    checks = [v["outcome"] == "reproduced" for v in verdicts if v.get("rule") == "exact"]
+    checks = [v["outcome"] == "reproduced" for v in verdicts if is_exact(v)]
     return f"{sum(checks)} of {len(checks)} hold" if checks else "–"

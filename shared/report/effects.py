@@ -20,8 +20,8 @@ SHARE = "{:.0f} %"
 def grid(table: Effects, source: Source) -> Grid:
     """A row for each effect whose arms are declared here, with the 90 % interval that the claims' rules use.
 
-    The last two columns are the effect over the first row's: over ours, and over the one that is printed. No rows as
-    long as nothing has run.
+    The last columns are the effect over the first row's: over ours, and at paper scale over the one that is printed; a
+    reduced run speaks of no printed number. No rows as long as nothing has run.
     """
     runs = Runs(source.paper, source.preset, source.rows, source.history)
     declared = [e for e in table.rows if all(_arm(name, source) in source.specs for _, name, _ in e.terms)]
@@ -29,19 +29,19 @@ def grid(table: Effects, source: Source) -> Grid:
     if not any(found.values()):
         declared = []
     first = table.rows[0]
-    whole, printed = found.get(first.label), first.printed
+    whole, printed = found.get(first.label), first.printed if source.preset == "paper" else None
     texts, numbers = [], []
     for e in declared:
         mine = found[e.label]
         ours = _share(mine.value, whole.value) if mine and whole else None
         theirs = _share(mine.value, printed) if mine and printed else None
         stated = "–" if e.printed is None else f"{e.printed:.2f}".replace("-", "−")
-        texts.append((e.label, _points(mine), _text(ours), stated, _text(theirs)))
+        texts.append((e.label, _points(mine), _text(ours), stated, *([_text(theirs)] if printed else [])))
         numbers.append({"effect": e.label, **_flat(mine), "paper": e.printed, "share_here": ours,
                         "share_of_printed": theirs})  # fmt: skip
     columns = (Column("effect", 44), Column(f"{table.unit} [90 % interval] (n)", 30, "right"),
                Column("of ours", 9, "right"), Column("paper", 8, "right"),
-               Column("of the paper's", 12, "right"))  # fmt: skip
+               *([Column("of the paper's", 12, "right")] if printed else []))  # fmt: skip
     title = f"{table.where}: {table.title} ({source.preset} scale)"
     return Grid(f"{source.paper.key}-{source.preset}-{table.key}", title, columns, tuple(texts), pd.DataFrame(numbers))
 

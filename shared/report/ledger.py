@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
@@ -14,6 +15,69 @@ from shared.spec import RunSpec, diff
 
 FOLLOWS = ("parents",)
 """Fields that differ because others do: the runs that a run starts from have names of their own."""
+
+
+def setup(source: Source) -> Grid:
+    """What each sweep with finished runs trains: data, net, batches, optimizer, rates, length and seeds."""
+    columns = (Column("sweep", 16), Column("data", 15), Column("net", 20), Column("batches", 17), Column("rates", 13),
+               Column("optimizer", 18), Column("length", 13), Column("seeds", 9))  # fmt: skip
+    rows = []
+    done = set(source.rows["run_id"]) if len(source.rows) else set()
+    for sweep in source.paper.sweeps(source.preset):
+        specs = [s for s in sweep.specs if s.task == "train"]
+        if not specs or not done & {s.run_id for s in sweep.specs}:
+            continue
+        cells = (
+            _several([f"{name}, {size:,} images" if size else name for name, size in
+                      sorted({(s.data.name, s.data.train_size or 0) for s in specs})]),
+            _variants(_net(s) for s in specs),
+            _several([str(b) for b in sorted({s.batch_size for s in specs})]),
+            _several([f"{lr:g}" for lr in sorted({s.lr for s in specs})]),
+            _variants(_optimizer(s) for s in specs),
+            _several([f"{n:,} {unit}" for n, unit in sorted({_length(s) for s in specs})]),
+            _several([str(seed) for seed in sorted({s.seed for s in specs})]),
+        )  # fmt: skip
+        rows.append((sweep.name, *cells))
+    title = f"What was run ({source.preset} scale)"
+    return Grid(f"{source.paper.key}-{source.preset}-setup", title, columns, tuple(rows))
+
+
+def _net(spec: RunSpec) -> tuple[str, str]:
+    return spec.model.name, ", ".join(f"{name}={value}" for name, value in spec.model.args.items())
+
+
+def _optimizer(spec: RunSpec) -> tuple[str, str]:
+    o = spec.optimizer
+    form = " averaged" if o.momentum_form == "averaging" else ""
+    decay = f", decay {o.weight_decay:g}" if o.weight_decay else ""
+    return o.name, f"momentum {o.momentum:g}{form}{decay}"
+
+
+def _length(spec: RunSpec) -> tuple[int, str]:
+    return (spec.updates, "updates") if spec.updates else (spec.epochs or 0, "epochs")
+
+
+def _variants(found: Iterable[tuple[str, str]], most: int = 3) -> str:
+    """Names with their settings, of a name with many how many."""
+    settings: dict[str, dict[str, None]] = defaultdict(dict)
+    for name, args in found:
+        settings[name][args] = None
+    lines = []
+    for name, variants in settings.items():
+        if len(variants) <= most and sum(map(len, variants)) <= 80:
+            lines += [f"{name}, {args}" if args else name for args in variants]
+        else:
+            lines.append(
+                f"{name}, {len(variants)} settings" if len(variants) > 1 else f"{name}, {next(iter(variants))}"
+            )
+    return "\n".join(lines)
+
+
+def _several(values: list[str], most: int = 5) -> str:
+    """All of them, or the first and the last and how many there are."""
+    if len(values) > most:
+        return f"{values[0]} … {values[-1]} ({len(values)})"
+    return ", ".join(values) if all(len(v) < 8 for v in values) else "\n".join(values)
 
 
 def deviations(source: Source) -> Grid:

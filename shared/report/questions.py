@@ -10,7 +10,7 @@ from importlib import resources
 from pydantic import TypeAdapter, ValidationError
 
 from shared.paper import Paper
-from shared.report.claims import Verdict
+from shared.report.claims import Verdict, is_exact, said
 from shared.report.data import ReportError
 from shared.report.grid import Column, Grid
 from shared.spec import Frozen
@@ -24,15 +24,19 @@ class Answer(Frozen):
     paper: str
     says: str
     claims: tuple[str, ...]
+    against: tuple[str, ...] = ()
+    """Those that speak against the answer where they hold."""
 
 
 class Question(Frozen):
-    """One question and the papers' answers, in the order in which they appeared."""
+    """One question and the papers' answers."""
 
     key: str
     ask: str
     apart: str
     """How the answers can differ: what the papers held fixed, scaled or left out."""
+    here: str
+    """What the runs amount to, in words; claims in brackets."""
     answers: tuple[Answer, ...]
 
 
@@ -52,7 +56,7 @@ def load(package: str, papers: Mapping[str, Paper]) -> tuple[Question, ...]:
     for question, answer in ((q, a) for q in found for a in q.answers):
         if answer.paper not in papers:
             raise ReportError(f"{package}/{FILE}, {question.key}: there is no paper {answer.paper!r}")
-        if unknown := set(answer.claims) - {c["id"] for c in papers[answer.paper].claims()}:
+        if unknown := {*answer.claims, *answer.against} - {c["id"] for c in papers[answer.paper].claims()}:
             raise ReportError(f"{package}/{FILE}, {question.key}: {answer.paper} has no claim {sorted(unknown)}")
     return found
 
@@ -63,11 +67,17 @@ def grid(question: Question, names: Mapping[str, str], verdicts: Mapping[str, It
     judged = {(key, v["claim"]): v for key, listed in verdicts.items() for v in listed}
     rows = []
     for answer in question.answers:
-        together: dict[str, list[str]] = {}
-        for claim in answer.claims:
-            verdict = judged.get((answer.paper, claim), {"outcome": "not-run", "scale": None})
-            scale = f" at {verdict['scale']} scale" if verdict["scale"] else ""
-            together.setdefault(f"`{verdict['outcome']}`{scale}", []).append(claim)
-        here = "\n".join(f"{outcome}: {', '.join(claims)}" for outcome, claims in together.items())
-        rows.append((names[answer.paper], answer.says, here))
+        found = [_together(answer.paper, claims, judged) for claims in (answer.claims, answer.against)]
+        lines = [*found[0], *(["speaking against it where they hold:", *found[1]] if found[1] else [])]
+        rows.append((names[answer.paper], answer.says, "\n".join(lines)))
     return Grid(f"question-{question.key}", question.ask, columns, tuple(rows))
+
+
+def _together(paper: str, claims: Iterable[str], judged: Mapping[tuple[str, str], Verdict]) -> list[str]:
+    found: dict[str, list[str]] = {}
+    for claim in claims:
+        verdict = judged.get((paper, claim), {"outcome": "not-run", "scale": None})
+        at = "" if is_exact(verdict) or not verdict["scale"] else f" at {verdict['scale']} scale"
+        late = " (post hoc)" if str(verdict.get("reason")).startswith("post hoc") else ""
+        found.setdefault(f"{said(verdict)}{at}", []).append(claim + late)
+    return [f"{outcome}: {', '.join(ids)}" for outcome, ids in found.items()]

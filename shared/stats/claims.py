@@ -179,6 +179,9 @@ class Claim(Strict):
     no_numbers: str | None = None
     """Why there are none."""
     not_run: NotRun | None = None
+    requires: tuple[str, ...] = ()
+    """Claims without which this one means nothing ("closes the gap" where no gap is established): as long as one of
+    them is not reproduced, what would be reproduced is inconclusive. It never makes a claim hold."""
     test: tuple[Test, ...] = ()
 
     @model_validator(mode="after")
@@ -223,6 +226,8 @@ def parse_claims(raw: list[dict[str, Any]], source: str = "claims.toml") -> tupl
                 wrong.append(f"{source}: {at}: {e['msg'].removeprefix('Value error, ')}")
     counts = Counter(c.id for c in found)
     wrong += [f"{source}: claim {i} stands twice: ids must be unique" for i, n in sorted(counts.items()) if n > 1]
+    wrong += [f"{source}: claim {c.id}: requires names {r!r}, which is no other claim" for c in found
+              for r in c.requires if r == c.id or r not in counts]  # fmt: skip
     if wrong:
         raise ClaimError("\n".join(wrong))
     return tuple(found)

@@ -61,6 +61,7 @@ class Estimate:
 def places(bounds: tuple[float, float] | None, value: float) -> int:
     """Decimals that show the first digit of an interval's half-width; without a width, of a value too small for two."""
     half = (bounds[1] - bounds[0]) / 2 if bounds else 0.0
+    half = 0.0 if half < 1e-9 * abs(value) else half  # equal numbers, but for their last bits
     size = half if half > 0 else abs(value)
     return max(PLACES, -math.floor(math.log10(size))) if math.isfinite(size) and 0 < size < 1 else PLACES
 

@@ -50,6 +50,10 @@ class Result:
     """Whether the sign alone is established (lower bound above 0); None where the rule has no sign."""
     needed: int | None = None
     """Seeds per arm that would decide, if estimate and spread stay; None when decided or out of reach."""
+    leans: Literal["holds", "fails"] | None = None
+    """What they would then find; None when decided or out of reach."""
+    floored: bool = False
+    """Open, and part of the error is one that seeds do not shrink."""
     n: int = 0
     slack: float = 0.0
     """Room between estimate and the nearest bound, in half-widths of the interval; the smallest is the worst."""
@@ -94,13 +98,20 @@ def _between(
     elif wide[0] > high or wide[1] < low:
         finding = "fails"
     verb = {"holds": "", "fails": "not ", "inconclusive": "not shown to be "}[finding]
-    needed = n_needed(d, min(abs(d.value - low), abs(d.value - high))) if finding == "inconclusive" else None
+    leans: Literal["holds", "fails"] | None = None
+    needed = None
+    if finding == "inconclusive":
+        leans = "holds" if low < d.value < high else "fails"
+        nearest = min(abs(d.value - low), abs(d.value - high))
+        needed = n_needed(d, nearest, ALPHA if leans == "holds" else refute)
     half = (shown[1] - shown[0]) / 2
     slack = min(d.value - low, high - d.value) / (half or 1e-12)
     sign = shown[0] > 0 if signed else None
     alpha = refute if finding == "fails" else ALPHA
     bounds = wide if finding == "fails" else shown
-    return Result(finding, d.value, bounds, margin, verb + inside, sign, needed, d.n, slack, level=1 - 2 * alpha)
+    floored = finding == "inconclusive" and (d.fixed > 0 or d.blur > 0)
+    return Result(finding, d.value, bounds, margin, verb + inside, sign, needed, leans, floored, d.n, slack,
+                  level=1 - 2 * alpha)  # fmt: skip
 
 
 def equivalent(d: Estimate, margin: float, refute: float = ALPHA) -> Result:
@@ -256,10 +267,13 @@ def all_of(results: Sequence[Result]) -> Result:
     worst = min(leaves, key=lambda r: (rank[r.finding], r.slack))
     signs = [r.direction for r in leaves if r.direction is not None]
     open_ = [r for r in leaves if r.finding == "inconclusive"]
-    more = [r.needed for r in open_ if r.needed is not None]
-    needed = max(more) if more and len(more) == len(open_) else None
+    refuting = [r.needed for r in open_ if r.leans == "fails" and r.needed is not None]  # one of them is enough
+    showing = [r.needed for r in open_ if r.leans != "fails" and r.needed is not None]
+    needed = min(refuting) if refuting else max(showing) if showing and len(showing) == len(open_) else None
     return replace(
         worst,
+        leans="fails" if refuting else "holds" if needed is not None else None,
+        floored=any(r.floored for r in open_),
         direction=all(signs) if signs else None,
         needed=needed,
         n=min(r.n for r in leaves),

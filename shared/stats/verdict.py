@@ -14,7 +14,8 @@ A sign is established when the lower bound of a difference lies above 0. Equival
 than" have no sign: where they hold they do not stand in the way of direction-only, where one is open the claim is
 inconclusive, where one fails it is not-reproduced. Steps from chance level are not judged (``rules.monotone``).
 ``within`` (a printed number) is only accepted for strength ``full``, hence a reduced run never refutes one. Fewer
-seeds than the claim's ``min_seeds`` are inconclusive whatever they show. ``smoke`` is always inconclusive: it shows
+seeds than the claim's ``min_seeds`` are inconclusive whatever they show, and so is what holds while a claim that it
+``requires`` does not. ``smoke`` is always inconclusive: it shows
 that the plumbing works.
 """
 
@@ -75,7 +76,24 @@ def verdicts(
     ClaimError for a bad claim.
     """
     tables = {p: Runs(paper, p, rows, history) for p in presets}
-    return [_verdict(paper, claim, tables) for claim in load_claims(paper)]
+    claims = load_claims(paper)
+    found = {claim.id: _verdict(paper, claim, tables) for claim in claims}
+    return [_premised(found[claim.id], {r: found[r]["outcome"] for r in claim.requires}) for claim in claims]
+
+
+def _premised(verdict: dict[str, Any], premises: dict[str, str]) -> dict[str, Any]:
+    """A verdict that speaks for a claim falls silent as long as a claim that it requires is not reproduced."""
+    lacking = [f"{name} ({outcome})" for name, outcome in premises.items() if outcome != "reproduced"]
+    if not lacking or verdict["outcome"] not in ("reproduced", "direction-only"):
+        return verdict
+    lead = f"{verdict['outcome']} by its own rule, but what it builds on is not established: {', '.join(lacking)}; "
+    texts = {key: _after_mark(verdict[key], lead) for key in ("reason", "note")}
+    return verdict | texts | {"outcome": "inconclusive"}
+
+
+def _after_mark(reason: str, lead: str) -> str:
+    mark = "post hoc: "
+    return f"{mark}{lead}{reason.removeprefix(mark)}" if reason.startswith(mark) else lead + reason
 
 
 def outcome_of(result: Result, strength: Strength) -> str:
@@ -297,13 +315,22 @@ def _lost(used: pd.DataFrame) -> list[str]:
 
 def _more(r: Result, min_seeds: int) -> str:
     if r.finding == "inconclusive" and r.needed is None and r.interval is not None:
-        return f"; not even {rules.MAX_SEEDS} seeds an arm would decide it at this estimate and spread"
+        return f"; not even {rules.MAX_SEEDS} seeds an arm would decide it at this estimate and spread{_floor(r)}"
     more = max(r.needed or 0, min_seeds) - r.n
     if more <= 0:
         return ""
     if r.interval is None:
         return f"; {more} more an arm are needed to have a spread and to speak"
-    return f"; {more} more {'seed' if more == 1 else 'seeds'} an arm would decide it if estimate and spread stay"
+    verb = {"holds": "show it", "fails": "refute it", None: "decide it"}[r.leans]
+    return f"; {more} more {'seed' if more == 1 else 'seeds'} an arm would {verb} if estimate and spread stay"
+
+
+def _floor(r: Result) -> str:
+    """Why more seeds are of no use, where one part of the error does not shrink with them."""
+    if r.interval is not None and math.isclose(*r.interval, rel_tol=1e-9):
+        return ", which is the same in every run"
+    return ": the part of its error that does not shrink with seeds, the paper's own or a grid's, is as large" \
+        if r.floored else ""  # fmt: skip
 
 
 def _not_run(paper: Paper, claim: Claim, why: dict[Preset, str]) -> str:

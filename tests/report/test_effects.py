@@ -12,6 +12,7 @@ from shared.report import tables
 from shared.report.data import Source
 from shared.report.declare import SCORE, Effect, Effects
 from shared.stats.intervals import combination, difference
+from tests.report.conftest import fake_tables
 
 LARGE, BARE = "kn-{large}", "kn-{large}-no-warmup"
 WHOLE = Effect("whole", ((1.0, BARE, SCORE), (-1.0, "kn-{base}", SCORE)), 1.24)
@@ -37,7 +38,6 @@ def test_effects_are_differences_with_their_interval_and_shares(paper, runs):
     np.testing.assert_allclose(saved.loc["part", ["ours", "low", "high"]].astype(float),
                                [part.value, *part.interval(0.90)], rtol=1e-9)  # fmt: skip
     assert saved.loc["part", "share_here"] == pytest.approx(100 * part.value / whole.value)
-    assert saved.loc["part", "share_of_printed"] == pytest.approx(100 * part.value / 1.24)
     assert saved.loc["whole", ["share_here", "paper", "ours_n"]].tolist() == [100, 1.24, 5]
     same_runs = combination([values(runs, large, "val/error") - 2 * values(runs, large)], [1.0])
     assert saved.loc["last epoch", "low"] == pytest.approx(same_runs.interval(0.90)[0])
@@ -47,10 +47,20 @@ def test_effects_are_differences_with_their_interval_and_shares(paper, runs):
     assert shown["part"][3] == "–"
 
 
+def test_only_a_run_at_the_papers_scale_is_put_beside_the_size_of_the_printed_gap(paper, runs):
+    there = Source.select(paper, "paper", *fake_tables("paper", seeds=2))
+    grid = tables.of_paper(TABLE, there)
+    saved = pd.read_csv(io.StringIO(grid.csv())).set_index("effect")
+    assert saved.loc["part", "share_of_printed"] == pytest.approx(100 * saved.loc["part", "ours"] / 1.24)
+    assert grid.columns[-1].name == "of the paper's"
+    here = tables.of_paper(TABLE, Source.select(paper, "reduced", *runs))
+    assert "of the paper's" not in {c.name for c in here.columns}
+
+
 def test_effects_without_runs_say_so(paper, runs):
     rows = runs[0][~runs[0]["arm"].str.endswith("-no-warmup")]
     grid = tables.of_paper(TABLE, Source.select(paper, "reduced", rows, runs[1]))
-    assert [row[1:] for row in grid.rows[:2]] == [("not run", "–", "1.24", "–"), ("not run", "–", "–", "–")]
+    assert [row[1:] for row in grid.rows[:2]] == [("not run", "–", "1.24"), ("not run", "–", "–")]
     assert grid.rows[2][1] != "not run"
     assert grid.rows[2][2] == "–"  # there is no whole to be a part of
     assert not tables.of_paper(TABLE, Source.select(paper, "paper", *runs)).rows

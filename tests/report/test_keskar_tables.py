@@ -123,6 +123,17 @@ def test_cost_puts_the_sweeps_without_runs_into_one_row(at):
     assert frame["declared"].sum() == len(PAPER.runs("paper"))
 
 
+def test_what_was_run_is_said_sweep_by_sweep(at):
+    grid = ledger.setup(at["paper"])
+    rows = {row[0]: dict(zip((c.name for c in grid.columns), row, strict=True)) for row in grid.rows}
+    assert rows["f1-tables"] == {
+        "sweep": "f1-tables", "data": "mnist", "net": "mlp-bn, bn_eval=batch", "batches": "256, 6000", "rates": "0.001",
+        "optimizer": "adam, momentum 0.9", "length": "100 epochs", "seeds": "1, 2, 3, 4, 5",
+    }  # fmt: skip
+    assert "f1-slices" not in rows, "measurements train nothing"
+    assert "c2-tables" not in rows, "not run"
+
+
 def test_settings_that_differ_do_not_count_the_parents_of_a_run(at):
     fields = [row[0] for row in ledger.deviations(at["reduced"]).rows]
     assert "`data.train_size`" in fields

@@ -10,7 +10,7 @@ from shared.report.build import build_report
 from shared.report.data import ReportError
 
 ASKED = questions.Question(
-    key="gap", ask="Is there a gap?", apart="They scale the rate differently.",
+    key="gap", ask="Is there a gap?", apart="They scale the rate differently.", here="Yes.",
     answers=(questions.Answer(paper="keskar", says="Yes.", claims=("K1-F1", "K1-F2", "K2-F1")),
              questions.Answer(paper="goyal", says="No.", claims=("G1",))),
 )  # fmt: skip
@@ -30,11 +30,27 @@ def test_claims_of_one_outcome_and_scale_stand_together_and_a_missing_one_was_no
     )
 
 
+def test_what_speaks_against_an_answer_an_exact_check_and_a_late_claim_are_told_apart():
+    answer = questions.Answer(paper="keskar", says="Yes.", claims=("K1-F1", "K2-F1"), against=("K1-F2",))
+    asked = ASKED.model_copy(update={"answers": (answer,)})
+    verdicts = [verdict("K1-F1", "reproduced", "paper") | {"rule": "exact"},
+                verdict("K2-F1", "reproduced", "paper") | {"reason": "post hoc: …"},
+                verdict("K1-F2", "not-reproduced", "reduced")]  # fmt: skip
+    ((_, _, here),) = questions.grid(asked, {"keskar": "Keskar"}, {"keskar": verdicts}).rows
+    assert here.splitlines() == [
+        "exact check, holds: K1-F1",
+        "`reproduced` at paper scale: K2-F1 (post hoc)",
+        "speaking against it where they hold:",
+        "`not-reproduced` at reduced scale: K1-F2",
+    ]
+
+
 def test_the_report_asks_after_the_papers(tmp_path):
     papers = [PAPERS["keskar"], PAPERS["goyal"]]
     text = build_report(papers, {}, {}, tmp_path, [ASKED]).markdown.read_text()
     across = text.split("## Across the papers")[1]
     assert across.index("Is there a gap?") < across.index("They scale the rate differently.")
+    assert across.index("They scale the rate differently.") < across.index("**Here.** Yes.")
 
 
 def test_the_committed_questions_name_papers_and_claims_that_exist_and_set_papers_against_each_other():
@@ -60,9 +76,15 @@ def package(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ('[[question]]\nkey="a"\nask="?"\napart="."\nanswers=[{paper="nobody", says=".", claims=[]}]', "nobody"),
-        ('[[question]]\nkey="a"\nask="?"\napart="."\nanswers=[{paper="goyal", says=".", claims=["G99"]}]', "G99"),
-        ('[[question]]\nkey="a"\nask="?"', "apart"),
+        (
+            '[[question]]\nkey="a"\nask="?"\napart="."\nhere="."\nanswers=[{paper="nobody", says=".", claims=[]}]',
+            "nobody",
+        ),
+        (
+            '[[question]]\nkey="a"\nask="?"\napart="."\nhere="."\nanswers=[{paper="goyal", says=".", claims=["G99"]}]',
+            "G99",
+        ),
+        ('[[question]]\nkey="a"\nask="?"\napart="."', "here"),
         ("[[question", "question"),
     ],
 )

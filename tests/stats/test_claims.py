@@ -83,6 +83,9 @@ def test_a_claim_has_tests_or_a_reason_not_to_run():
 def test_ids_are_unique_and_all_errors_are_told_at_once():
     with pytest.raises(ClaimError, match="claim X1 stands twice"):
         parse(GOOD + GOOD)
+    for other in ("X1", "X9"):
+        with pytest.raises(ClaimError, match=f"claim X1: requires names '{other}', which is no other claim"):
+            parse(GOOD.replace('id = "X1"', f'id = "X1"\nrequires = ["{other}"]'))
     with pytest.raises(ClaimError) as caught:
         parse(GOOD.replace("where", "wher") + GOOD.replace("X1", "X2").replace("says", "sais"))
     assert "wher" in str(caught.value)

@@ -202,6 +202,19 @@ def test_a_margin_must_be_positive(rule):
         rule(difference([1.0, 2.0], [1.0, 2.0]), 0.0)
 
 
+def test_of_several_open_parts_one_that_can_be_refuted_decides():
+    """Each is refuted at its share of the level, and the fewest seeds that refute one are enough."""
+    z = np.array([-1.0, 0.0, 1.0])
+    short, shorter, beyond = (rules.greater(difference(z + d, z), 0.0, 0.05 / 3) for d in (-0.8, -1.0, 0.5))
+    assert [r.leans for r in (short, shorter, beyond)] == ["fails", "fails", "holds"]
+    whole = rules.all_of([short, shorter, beyond])
+    assert (whole.needed, whole.leans) == (shorter.needed, "fails")
+    assert shorter.needed < short.needed
+    assert shorter.needed > rules.greater(difference(z - 1.0, z), 0.0).needed
+    open_ = rules.all_of([beyond, rules.greater(difference(z + 0.9, z), 0.0, 0.05 / 3)])
+    assert (open_.needed, open_.leans) == (beyond.needed, "holds")
+
+
 def test_the_seeds_said_to_decide_do_decide():
     """At the seeds that n_needed names the same estimate and spread decide; with one fewer they do not."""
     sample = np.array([0.0, 0.3, 0.6])

@@ -74,6 +74,34 @@ def test_too_much_spread_is_inconclusive_and_says_how_many_seeds_would_decide(la
     assert module.rules.greater(module.rules.difference(11.5 + z, 10 + z), 0.5).finding == "holds"
 
 
+def test_what_more_seeds_would_find_is_said(lab):
+    """1.0 beyond the margin would hold, 0.9 short of it would be refuted."""
+    toward = one(lab, COLD, lab.rows({"b-2": 10, "b-2-cold": 11.5}, sd=1.5))
+    away = one(lab, COLD, lab.rows({"b-2": 10, "b-2-cold": 9.6}, sd=1.5))
+    assert "would show it if estimate and spread stay" in toward["reason"]
+    assert "would refute it if estimate and spread stay" in away["reason"]
+    assert (toward["outcome"], away["outcome"]) == ("inconclusive", "inconclusive")
+
+
+@pytest.mark.parametrize(("gap", "outcome"), [(2.0, "reproduced"), (0.6, "inconclusive")])
+def test_a_claim_is_silent_while_one_that_it_requires_is_not_reproduced(lab, gap, outcome):
+    """The gap is one of at least half a point; that warmth closes it means nothing where there is none."""
+    closes = COLD.replace('id = "X1"', 'id = "X2"\nrequires = ["X1"]').replace("margin = 0.5", "margin = -9.0")
+    found = verdicts(lab.paper(COLD + closes), lab.rows({"b-2": 10, "b-2-cold": 10 + gap}), NONE)
+    assert [v["claim"] for v in found] == ["X1", "X2"]
+    assert found[1]["outcome"] == outcome
+    named = "reproduced by its own rule, but what it builds on is not established: X1 (direction-only); "
+    assert found[1]["reason"].startswith(named) == (outcome == "inconclusive")
+
+
+def test_a_premise_never_saves_a_claim_that_fails(lab):
+    fails = COLD.replace('id = "X1"', 'id = "X2"\nrequires = ["X1"]').replace("margin = 0.5", "margin = 9.0")
+    found = verdicts(lab.paper(COLD + fails), lab.rows({"b-2": 10, "b-2-cold": 12}), NONE)
+    assert [v["outcome"] for v in found] == ["reproduced", "direction-only"]
+    found = verdicts(lab.paper(COLD + fails), lab.rows({"b-2": 10, "b-2-cold": 8}), NONE)
+    assert [v["outcome"] for v in found] == ["not-reproduced", "not-reproduced"]
+
+
 def test_greater_of_what_is_negated_is_reported_as_less(lab):
     text = COLD.replace('b = "b-2"', "").replace('a = "b-2-cold"', 'a = [{ arm = "b-2-cold", weight = -1 }]')
     text = text.replace("margin = 0.5", "margin = -13")
