@@ -182,14 +182,29 @@ def count(verdicts: Iterable[Verdict]) -> dict[str, int]:
     return {name: listed.count(name) for name in OUTCOMES}
 
 
+def is_ours(verdict: Verdict) -> bool:
+    """Whether we put the claim, by what ``where`` says: a control, a choice, or a net, data or measure that the paper
+    does not have. The rest is the paper's own."""
+    where = str(verdict.get("where")).replace("read by us", "")
+    return bool(re.search(r"\b(ours?|by us|Dinh|Kwon|Nado|Park)\b", where))
+
+
 def overview(entries: Sequence[tuple[str, str, int, Sequence[Verdict]]]) -> Grid:
-    """Papers × outcomes, and how many exact checks hold. ``entries`` are (paper, scale, runs, verdicts)."""
+    """Papers × outcomes, and how many exact checks hold. ``entries`` are (paper, scale, runs, verdicts).
+
+    ``5 + 3``: five claims of the paper and three of ours.
+    """
     columns = (Column("paper", 19), Column("scale", 9), Column("runs", 7, "right"),
                *(Column(name, len(name) + 2, "right") for name in OUTCOMES),
                Column("exact checks", 14, "right"))  # fmt: skip
-    rows = tuple((paper, scale, str(runs), *map(str, count(verdicts).values()), _exact(verdicts))
+    rows = tuple((paper, scale, str(runs), *_counts(verdicts), _exact(verdicts))
                  for paper, scale, runs, verdicts in entries)  # fmt: skip
     return Grid("status", "Claims by outcome", columns, rows)
+
+
+def _counts(verdicts: Sequence[Verdict]) -> list[str]:
+    theirs, mine = (count(v for v in verdicts if is_ours(v) == ours) for ours in (False, True))
+    return [f"{n} + {mine[name]}" if mine[name] else str(n) for name, n in theirs.items()]
 
 
 def _exact(verdicts: Sequence[Verdict]) -> str:
