@@ -182,6 +182,9 @@ class Claim(Strict):
     requires: tuple[str, ...] = ()
     """Claims without which this one means nothing ("closes the gap" where no gap is established): as long as one of
     them is not reproduced, what would be reproduced is inconclusive. It never makes a claim hold."""
+    once: bool = False
+    """What it compares was chosen once for all seeds (a tuned rate): however many runs repeat it, n is 1, and one has
+    no spread. It never makes a claim hold."""
     test: tuple[Test, ...] = ()
 
     @model_validator(mode="after")

@@ -12,9 +12,11 @@ from pathlib import Path
 
 UNCOMMITTED = "0" * 40
 _TEXT = r"""("(?:[^"\\]|\\.)*"|'[^']*')"""
-REMARK = re.compile(rf"\s*((where|no_numbers|reason|command)\s*=\s*{_TEXT}\s*|requires\s*=\s*\[.*\]\s*)?(#.*)?")
+REMARK = re.compile(
+    rf"\s*((where|no_numbers|reason|command)\s*=\s*{_TEXT}\s*|requires\s*=\s*\[.*\]\s*|once\s*=\s*true\s*)?(#.*)?"
+)
 """Lines that change nothing of what is claimed and how it is judged: where it stands, why there are no numbers or no
-runs, comments, blank lines; and ``requires``, which can take an outcome away and never give one."""
+runs, comments, blank lines; and ``requires`` and ``once``, which can take an outcome away and never give one."""
 
 
 @dataclass(frozen=True)

@@ -226,6 +226,8 @@ def _speak(paper: Paper, claim: Claim, judged: Judged, base: dict[str, Any]) -> 
     enough = r.n >= claim.min_seeds
     if preset == "smoke":
         outcome, lead = "inconclusive", "smoke shows that the plumbing works and nothing else: "
+    elif claim.once:
+        outcome, lead = "inconclusive", "chosen once and repeated by every run, so n is 1 and has no spread: "
     elif not enough:
         outcome, lead = "inconclusive", f"{r.n} of the {claim.min_seeds} seeds that the claim asks for: "
     else:
@@ -233,7 +235,7 @@ def _speak(paper: Paper, claim: Claim, judged: Judged, base: dict[str, Any]) -> 
         lead = "the sign is established, the size is not: " if outcome == "direction-only" else ""
     rest = ""
     undecided = outcome in ("inconclusive", "direction-only") and (r.finding == "inconclusive" or not enough)
-    if undecided and preset != "smoke":
+    if undecided and preset != "smoke" and not claim.once:
         rest += _more(r, claim.min_seeds)
     rest += "".join(f"; {note}" for note in (*judged.notes, *_lost(used)))
     if preset != "smoke":
@@ -248,8 +250,8 @@ def _speak(paper: Paper, claim: Claim, judged: Judged, base: dict[str, Any]) -> 
             for x in r.leaves]  # fmt: skip
     metrics = dict.fromkeys(m for t in kept if (m := t.metric or claim.metric))
     return _record(
-        base, outcome=outcome, scale=preset, n=r.n, metric=list(metrics),
-        ours=ours if len(ours) > 1 else ours[0]["value"], interval=_bounds(r),
+        base, outcome=outcome, scale=preset, n=1 if claim.once else r.n, metric=list(metrics),
+        ours=ours if len(ours) > 1 else ours[0]["value"], interval=None if claim.once else _bounds(r),
         reference=_one_or_many(references(paper, claim, acts_as)), rule=" + ".join(dict.fromkeys(told)),
         margin=_one_or_many(list(dict.fromkeys(margins))), runs=sorted(map(str, used["run_id"])),
         reason=f"{lead}{_finding(r)}{rest}.", note=f"{lead}{_place(r) or f'{r.label}: {r.reason}'}{rest}.",

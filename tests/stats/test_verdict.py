@@ -94,6 +94,13 @@ def test_a_claim_is_silent_while_one_that_it_requires_is_not_reproduced(lab, gap
     assert found[1]["reason"].startswith(named) == (outcome == "inconclusive")
 
 
+def test_a_choice_that_every_seed_repeats_is_one_and_proves_nothing(lab):
+    rows = lab.rows({"b-2": 10, "b-2-cold": 12})
+    found = one(lab, COLD.replace('id = "X1"', 'id = "X1"\nonce = true'), rows)
+    assert (found["outcome"], found["n"], found["interval"]) == ("inconclusive", 1, None)
+    assert found["reason"].startswith("chosen once and repeated by every run, so n is 1 and has no spread: ")
+
+
 def test_a_premise_never_saves_a_claim_that_fails(lab):
     fails = COLD.replace('id = "X1"', 'id = "X2"\nrequires = ["X1"]').replace("margin = 0.5", "margin = 9.0")
     found = verdicts(lab.paper(COLD + fails), lab.rows({"b-2": 10, "b-2-cold": 12}), NONE)
