@@ -9,7 +9,7 @@ import heapq
 import json
 import math
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -98,8 +98,8 @@ def choose(
     """The runs that are meant, each once, under the first sweep that holds it.
 
     ``arms`` are names or patterns (``kn-*-warmup``); ``assignments`` are ``a.b=c`` overrides, which make runs of their
-    own (sweep ``ad-hoc``). With ``missing`` what the snapshot holds is done as well. Raises SpecError before anything
-    starts.
+    own (sweep ``ad-hoc``). With ``missing`` what the snapshot holds is done as well. Whose weights or summaries a run
+    to do reads is among them, unless its folder is here. Raises SpecError before anything starts.
     """
     specs = paper.planned(preset, seeds, sweep)
     if not specs:
@@ -113,7 +113,25 @@ def choose(
     changed = [override(s, assignments) if assignments else s for s in specs.values()]
     unique = {s.run_id: s for s in changed}
     stored = _in_snapshot(results, paper.key) if missing else ()
-    return [Task(s, home.get(i, "ad-hoc"), i in stored or is_done(results, s)) for i, s in unique.items()]
+    done = {i: i in stored or is_done(results, s) for i, s in unique.items()}
+    unread = _unread(paper, (s for i, s in unique.items() if not done[i]), results)
+    return [Task(s, home.get(i, "ad-hoc"), done.get(i, False) and i not in unread)
+            for i, s in (unread | unique).items()]  # fmt: skip
+
+
+def _unread(paper: Paper, todo: Iterable[RunSpec], results: Path) -> dict[str, RunSpec]:
+    """The parents, and theirs, of runs to do that have no folder here: they are trained on the way."""
+    found: dict[str, RunSpec] = {}
+    waiting = [s for s in todo if s.parents]
+    declared = {preset: paper.runs(preset) for preset in {s.preset for s in waiting}}
+    while waiting:
+        spec = waiting.pop()
+        for name in spec.parents:
+            parent = declared[spec.preset].get(name)
+            if parent and name not in found and not is_done(results, parent):
+                found[name] = parent
+                waiting.append(parent)
+    return found
 
 
 def _in_snapshot(results: Path, paper: str) -> set[str]:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toy import PAPER, PAPERS, spec
 
+from replications.smith_a import PAPER as SMITH
 from shared.spec import Execution, SpecError
 from shared.workflow import plan as planning
 from shared.workflow.plan import Plan, Task, choose, makespan, pack
@@ -113,6 +114,25 @@ def test_what_the_snapshot_holds_is_left_out_on_demand(tmp_path):
     assert len(left) == 4
     assert not set(left) & set(stored)
     assert not any(t.done for t in choose(PAPER, "reduced", tmp_path))
+
+
+def test_a_parent_without_a_folder_is_part_of_the_plan(tmp_path):
+    """It is trained on the way, so it has to be in the forecast, whether or not the snapshot has its row."""
+    peak = next(s for s in SMITH.runs("smoke", seeds=1).values() if s.arm == "bopt-n-500")
+    (tmp_path / "snapshot").mkdir()
+    rows = "".join(f"{i}\n" for i in SMITH.runs("smoke") if i != peak.run_id)
+    (tmp_path / "snapshot" / "smith_a.csv").write_text("run_id\n" + rows)
+
+    def left() -> set[str]:
+        chosen = choose(SMITH, "smoke", tmp_path, arms=["bopt-n-500"], seeds=1, missing=True)
+        return {t.spec.run_id for t in chosen if not t.done}
+
+    assert left() == {peak.run_id, *peak.parents}
+    for parent in peak.parents[:2]:
+        home = tmp_path / "runs" / "smith_a" / "smoke" / parent
+        home.mkdir(parents=True)
+        (home / "done.json").write_text("{}")
+    assert left() == {peak.run_id, *peak.parents[2:]}
 
 
 def test_a_damaged_snapshot_is_named_before_anything_is_trained_again(tmp_path):
