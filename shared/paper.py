@@ -150,7 +150,7 @@ class Paper:
 
     def sweep_of(self, run_id: str, preset: Preset) -> str:
         """The first declared sweep that holds the run: its W&B group is ``<paper>/<sweep>``."""
-        return next((s.name for s in self.sweeps(preset) if any(x.run_id == run_id for x in s.specs)), "ad-hoc")
+        return next((s.name for s in self.sweeps(preset) if any(x.run_id == run_id for x in s.every)), "ad-hoc")
 
 
 def _first_seeds(specs: tuple[RunSpec, ...], seeds: int | None) -> list[RunSpec]:

@@ -195,7 +195,7 @@ def overview(entries: Sequence[tuple[str, str, int, Sequence[Verdict]]]) -> Grid
     ``5 + 3``: five claims of the paper and three of ours.
     """
     columns = (Column("paper", 19), Column("scale", 9), Column("runs", 7, "right"),
-               *(Column(name, len(name) + 2, "right") for name in OUTCOMES),
+               *(Column(name, max(10, len(name) + 1), "right") for name in OUTCOMES),
                Column("exact checks", 14, "right"))  # fmt: skip
     rows = tuple((paper, scale, str(runs), *_counts(verdicts), _exact(verdicts))
                  for paper, scale, runs, verdicts in entries)  # fmt: skip

@@ -19,8 +19,8 @@ FOLLOWS = ("parents",)
 
 def setup(source: Source) -> Grid:
     """What each sweep with finished runs trains: data, net, batches, optimizer, rates, length and seeds."""
-    columns = (Column("sweep", 16), Column("data", 15), Column("net", 20), Column("batches", 17), Column("rates", 13),
-               Column("optimizer", 18), Column("length", 13), Column("seeds", 9))  # fmt: skip
+    columns = (Column("sweep", 15), Column("data", 18), Column("net", 22), Column("batches", 14), Column("rates", 13),
+               Column("optimizer", 22), Column("length", 15), Column("seeds", 7))  # fmt: skip
     rows = []
     done = set(source.rows["run_id"]) if len(source.rows) else set()
     for sweep in source.paper.sweeps(source.preset):
@@ -35,11 +35,17 @@ def setup(source: Source) -> Grid:
             _several([f"{lr:g}" for lr in sorted({s.lr for s in specs})]),
             _variants(_optimizer(s) for s in specs),
             _several([f"{n:,} {unit}" for n, unit in sorted({_length(s) for s in specs})]),
-            _several([str(seed) for seed in sorted({s.seed for s in specs})]),
+            _span(sorted({s.seed for s in specs})),
         )  # fmt: skip
         rows.append((sweep.name, *cells))
     title = f"What was run ({source.preset} scale)"
     return Grid(f"{source.paper.key}-{source.preset}-setup", title, columns, tuple(rows))
+
+
+def _span(whole: list[int]) -> str:
+    """``1–5`` for what has no gaps."""
+    gapless = len(whole) > 2 and whole[-1] - whole[0] == len(whole) - 1
+    return f"{whole[0]}–{whole[-1]}" if gapless else ", ".join(map(str, whole))
 
 
 def _net(spec: RunSpec) -> tuple[str, str]:
