@@ -147,8 +147,8 @@ def _whole(family: str) -> tuple[SmithASpec, ...]:
     return (*runs, *(s for seed in SEEDS for s in peaks(family, seed)))
 
 
-def _fits(family: str) -> tuple[SmithASpec, ...]:
-    return tuple(fit(family, seed) for seed in SEEDS)
+def _fits(family: str, values: Iterable[float] = (), name: str = "") -> tuple[SmithASpec, ...]:
+    return tuple(fit(family, seed, values, name) for seed in SEEDS)
 
 
 # -- E1, E8 ------------------------------------------------------------------------------------------------------------
@@ -250,7 +250,7 @@ def _paper_sweeps() -> tuple[Sweep, ...]:
         Sweep("sizes-large", "Accuracy against B at N = 40,000 and 60,000: for a GPU (Fig 6)",
               tuple(s for seed in SEEDS for s in (*curve("n", 40000, seed), *curve("n", 60000, seed),
                                                   *peaks("n", seed, N_LARGE))),
-              tuple(fit("n", seed, (20000, *N_LARGE), "n-large") for seed in SEEDS)),
+              _fits("n", (20000, *N_LARGE), "n-large")),
     )  # fmt: skip
 
 

@@ -230,7 +230,7 @@ def _about(source: Source) -> str:
 
 
 def _trained_on(rows: pd.DataFrame) -> str:
-    names = sorted(set(rows["provenance.data_name"].dropna())) if "provenance.data_name" in rows else []
+    names = sorted(set(data_names(rows).dropna()))
     return f", on {', '.join(f'{n} ({ODD_DATA[n]})' if n in ODD_DATA else n for n in names)}" if names else ""
 
 
