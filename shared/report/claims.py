@@ -182,13 +182,6 @@ def count(verdicts: Iterable[Verdict]) -> dict[str, int]:
     return {name: listed.count(name) for name in OUTCOMES}
 
 
-def is_ours(verdict: Verdict) -> bool:
-    """Whether we put the claim, by what ``where`` says: a control, a choice, or a net, data or measure that the paper
-    does not have. The rest is the paper's own."""
-    where = str(verdict.get("where")).replace("read by us", "")
-    return bool(re.search(r"\b(ours?|by us|Dinh|Kwon|Nado|Park)\b", where))
-
-
 def overview(entries: Sequence[tuple[str, str, int, Sequence[Verdict]]]) -> Grid:
     """Papers × outcomes, and how many exact checks hold. ``entries`` are (paper, scale, runs, verdicts).
 
@@ -203,7 +196,7 @@ def overview(entries: Sequence[tuple[str, str, int, Sequence[Verdict]]]) -> Grid
 
 
 def _counts(verdicts: Sequence[Verdict]) -> list[str]:
-    theirs, mine = (count(v for v in verdicts if is_ours(v) == ours) for ours in (False, True))
+    theirs, mine = (count(v for v in verdicts if v["own"] == own) for own in (False, True))
     return [f"{n} + {mine[name]}" if mine[name] else str(n) for name, n in theirs.items()]
 
 

@@ -169,6 +169,8 @@ class Claim(Strict):
 
     id: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9-]*$")
     where: str = Field(min_length=1)
+    own: bool = False
+    """We put the claim to the paper: a control, a choice, or a net, data or measure that the paper does not have."""
     says: str = Field(min_length=1)
     metric: str = DEFAULT_METRIC
     presets: dict[Literal["paper", "reduced"], Strength] = {}

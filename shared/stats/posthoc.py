@@ -13,10 +13,12 @@ from pathlib import Path
 UNCOMMITTED = "0" * 40
 _TEXT = r"""("(?:[^"\\]|\\.)*"|'[^']*')"""
 REMARK = re.compile(
-    rf"\s*((where|no_numbers|reason|command)\s*=\s*{_TEXT}\s*|requires\s*=\s*\[.*\]\s*|once\s*=\s*true\s*)?(#.*)?"
+    rf"\s*((where|no_numbers|reason|command)\s*=\s*{_TEXT}\s*|requires\s*=\s*\[.*\]\s*|(once|own)\s*=\s*true\s*)?"
+    r"(#.*)?"
 )
-"""Lines that change nothing of what is claimed and how it is judged: where it stands, why there are no numbers or no
-runs, comments, blank lines; and ``requires`` and ``once``, which can take an outcome away and never give one."""
+"""Lines that change nothing of what is claimed and how it is judged: where it stands, who claims it, why there are no
+numbers or no runs, comments, blank lines; and ``requires`` and ``once``, which can take an outcome away and never give
+one."""
 
 
 @dataclass(frozen=True)

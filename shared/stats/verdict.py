@@ -41,8 +41,8 @@ from shared.stats.rules import ALPHA, Result
 from shared.stats.samples import CHANCE, Elementary, MissingRuns, Runs, expand
 
 KEYS = (
-    "paper", "claim", "where", "says", "outcome", "scale", "n", "metric", "ours", "interval", "reference", "rule",
-    "margin", "runs", "reason", "note",
+    "paper", "claim", "where", "own", "says", "outcome", "scale", "n", "metric", "ours", "interval", "reference",
+    "rule", "margin", "runs", "reason", "note",
 )  # fmt: skip
 Scale = Literal["paper", "reduced"]
 """Presets for which a claim can speak."""
@@ -192,8 +192,9 @@ def _fit(test: Test, case: Elementary, runs: Runs, metric: str, margin: float, r
 
 def _verdict(paper: Paper, claim: Claim, tables: dict[Preset, Runs]) -> dict[str, Any]:
     base = {
-        "paper": paper.key, "claim": claim.id, "where": claim.where, "says": claim.says, "scale": None, "n": 0,
-        "metric": None, "ours": None, "interval": None, "reference": _one_or_many(references(paper, claim)),
+        "paper": paper.key, "claim": claim.id, "where": claim.where, "own": claim.own, "says": claim.says,
+        "scale": None, "n": 0, "metric": None, "ours": None, "interval": None,
+        "reference": _one_or_many(references(paper, claim)),
         "rule": " + ".join(dict.fromkeys(t.rule for t in claim.test)) or None, "margin": None, "runs": [],
     }  # fmt: skip
     if claim.not_run:

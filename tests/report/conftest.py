@@ -64,7 +64,7 @@ def fake_tables(preset: str = "reduced", drop: tuple[str, ...] = (), seeds: int 
 
 def fake_verdicts() -> list[dict]:
     """One verdict of each outcome, with the keys of ``shared.stats.verdict``."""
-    common = {"paper": "goyal", "scale": "reduced", "runs": [], "n": 5}
+    common = {"paper": "goyal", "own": False, "scale": "reduced", "runs": [], "n": 5}
     return [
         {**common, "claim": "G1", "where": "Figure 1", "says": "Error is the same for every batch up to 8k.",
          "outcome": "reproduced", "ours": 0.123, "interval": (-0.05, 0.29), "reference": 0.14, "rule": "equivalent",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -124,3 +125,12 @@ def test_goyals_printed_numbers_reproduce_goyals_claims():
 def test_statistics_import_no_torch():
     code = "import sys, shared.stats.verdict, replications; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@papers
+def test_where_a_claim_stands_and_whose_it_is_agree(paper):
+    for claim in load_claims(paper):
+        words = claim.where.replace("read by us", "")
+        assert claim.own or not re.search(r"\b(ours?|by us)\b", words), (
+            f"{claim.id} says it is ours, and own is not set"
+        )

@@ -92,7 +92,7 @@ def test_an_uncommitted_edit_is_post_hoc(repo):
         ('where = "Table 1"', 'where = "Table 1, left \\"half\\""', False),
         ('no_numbers = "made up"', 'no_numbers = "invented" # by us', False),
         ("[[claim.test]]", "# a remark\n\n[[claim.test]]", False),
-        ("[[claim.test]]", 'requires = ["B"]\nonce = true\n[[claim.test]]', False),
+        ("[[claim.test]]", 'requires = ["B"]\nonce = true\nown = true\n[[claim.test]]', False),
         ("says = ", 'says = "No." # says = ', True),
         ('a = "b-2-cold"', 'a = "b-2-cool"', True),
         ("margin = 0.1", "margin = 0.2 # where", True),
