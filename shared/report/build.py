@@ -98,15 +98,21 @@ def sources(paper: Paper, data: Tables) -> list[Source]:
 
 
 def status_grid(papers: Iterable[Paper], data: Tables, verdicts: Mapping[str, Iterable[claims.Verdict]]) -> Grid:
-    """Papers × outcomes, one row for each scale that has runs or verdicts; claims not run have no scale."""
+    """Papers × outcomes, one row for each scale that has runs or verdicts on runs.
+
+    Exact checks and claims not run are of no scale: they are counted in a paper's first row.
+    """
     entries = []
     for paper in papers:
-        runs: dict[str | None, int] = {s.preset: len(s.rows) for s in sources(paper, data)}
-        listed = list(verdicts.get(paper.key, ()))
-        for scale in (*PRESETS, None):
-            mine = [v for v in listed if v["scale"] == scale]
-            if mine or scale in runs:
-                entries.append((short_name(paper), scale or "–", runs.get(scale, 0), mine))
+        runs: dict[str, int] = {s.preset: len(s.rows) for s in sources(paper, data)}
+        found: dict[str | None, list[claims.Verdict]] = {}
+        for verdict in verdicts.get(paper.key, ()):
+            found.setdefault(None if claims.is_exact(verdict) else verdict["scale"], []).append(verdict)
+        rest = found.pop(None, [])
+        scales: list[str] = [preset for preset in PRESETS if preset in runs or preset in found]
+        for scale in scales or ["–"]:
+            entries.append((short_name(paper), scale, runs.get(scale, 0), [*found.get(scale, []), *rest]))
+            rest = []
     return claims.overview(entries)
 
 
