@@ -36,7 +36,7 @@ TUNED = {"sb": 3e-3, "lb": 3e-3}
 WARM = (1, 2, 5, 10, 20, 40)
 """Small-batch epochs before the switch to the large batch (Fig 5, thinned)."""
 OWN_SCALE = ("f1-tables", "f1-slices", "f1-path", "f1-conservative", "f1-warm-start", "f1-warm-maximisers",
-             "f1-early", "f1-open-choices", "f1-dinh", "tune", "f1-tuned", "f1-updates")  # fmt: skip
+             "f1-early", "f1-open-choices", "f1-dinh", "tune", "f1-tuned", "f1-updates", "f1-noise")  # fmt: skip
 """Sweeps of the paper preset that two cores can bear."""
 
 
@@ -228,7 +228,7 @@ def _paper_sweeps() -> tuple[Sweep, ...]:
 
 
 def _beyond() -> list[Sweep]:
-    """On F1, what the paper does not ask: is the gap one of tuning, of updates, of parametrisation?"""
+    """On F1, what the paper does not ask: is the gap one of tuning, of updates, of noise, of parametrisation?"""
     held_out = DataSpec(name="mnist", pixels="unit", holdout=10000)
     aside = {"data": held_out, "measure": MAXIMISERS, "second": None}
     tune = tuple(
@@ -244,6 +244,12 @@ def _beyond() -> list[Sweep]:
             arm=f"f1-lb-{LONG}-updates"
         )
         for s in LONG_SEEDS
+    )
+    ratio = NETS["f1"].large / SMALL
+    noise = tuple(
+        tables("f1", arm, s, lr=lr, measure=MAXIMISERS, second=None).but(arm=f"f1-{arm}-{name}")
+        for arm, name, lr in (("lb", "noise", LR * ratio), ("sb", "noise", LR / ratio), ("lb", "root", LR * ratio**0.5))
+        for s in SEEDS
     )
     pairs = [(tables("f1", "sb", s), tables("f1", "lb", s)) for s in SEEDS]
     open_ = tuple(task("remeasure", f"f1-{arm}-open-choices", spec, measure=OPEN)
@@ -264,6 +270,7 @@ def _beyond() -> list[Sweep]:
         Sweep("tune", "Adam's rate for each batch of F1, on a held-out split, with equal budget", tune),
         Sweep("f1-tuned", "Each batch at its own best rate: is the gap one of tuning?", tuned),
         Sweep("f1-updates", "LB for as many updates as SB: is the gap one of updates?", updates),
+        Sweep("f1-noise", "Each batch at the other's ratio of rate to batch: is sharpness one of the noise?", noise),
     ]
 
 
@@ -371,7 +378,7 @@ def roles(preset: Preset) -> dict[str, str | tuple[str, ...]]:
 def counterpart(spec: RunSpec) -> RunSpec | None:
     """The paper-preset spec that an arm stands for; None for what the paper does not have."""
     if spec.preset == "paper":
-        ours = re.compile(r"(tune|f1-maximisers)-.*|f1-.*-(tuned|dinh|updates|open-choices|3-steps|early)")
+        ours = re.compile(r"(tune|f1-maximisers)-.*|f1-.*-(tuned|dinh|updates|noise|root|open-choices|3-steps|early)")
         return None if ours.fullmatch(spec.arm) else spec
     if spec.arm.startswith("fashion-"):
         return tables("f1", spec.arm[8:], spec.seed)

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from replications.keskar.experiments import EARLY, TUNE_LRS, WARM
 from shared.report.declare import Cell, Curves, Panel, Points, Row, Series, Table
+from shared.spec import Preset
 
 NETS = ("f1", "f2", "c1", "c2", "c3", "c4")
 PLOTTED = ("f1", "f2", "c1")
@@ -87,6 +88,12 @@ def _by_solver(batch: str, arm: str, color: str) -> Panel:
     lines = (Series(label, f"f1-{arm}-path", f"{PART}/{key}@0.001", c, dash)
              for (label, key, dash), c in zip(SOLVERS, colors, strict=True))  # fmt: skip
     return Panel(f"{batch}, sharpness", tuple(lines), SHARPNESS, y_log=True)
+
+
+def _solutions(net: str, preset: Preset, title: str, metric: str, x: str = "", x_label: str = "") -> Panel:
+    """Of every arm of a net that trains with SB or LB, whatever else it does."""
+    series = tuple(Series(batch, f"*{net}-{arm}*", metric, color, x=x) for batch, arm, color in BATCHES)
+    return Panel(title, series, x_label=x_label, y_log=True, presets=(preset,))
 
 
 def _slice_figure(key: str, where: str, kind: str, title: str, caption: str) -> Curves:
@@ -187,6 +194,42 @@ FIGURES = (
         share_y=False,
         legend_metric=None,
     ),
+    Points(
+        key="fit",
+        where="Beyond Table 3",
+        title="Sharpness against how closely the training set is fitted",
+        caption="Ours alone: Metric 2.1 at ε = 1e-3 of every solution, whatever its rate, start and length. L-BFGS-B "
+        "begins with a step along the gradient, which vanishes as the loss does; sign-gradient ascent leaves x in any "
+        "case. Where L-BFGS-B lies orders of magnitude below it, the solver has stalled.",
+        panels=(
+            _solutions("f1", "paper", "L-BFGS-B, all images", "sharp/full@0.001"),
+            _solutions("f1", "paper", "L-BFGS-B, 10,000", f"{PART}/full@0.001"),
+            _solutions("f1", "paper", "sign ascent, 10,000", f"{PART}/full-sign@0.001"),
+            _solutions("c1", "reduced", "L-BFGS-B", "sharp/full@0.001"),
+            _solutions("c1", "reduced", "sign ascent", "sharp/full-sign@0.001"),
+        ),
+        sweep="f1-tables, tables",
+        draw="ends",
+        x=LOSS,
+        x_label="training cross-entropy",
+        y_label=SHARPNESS,
+    ),
+    Points(
+        key="noise",
+        where="Beyond Table 3, after Smith and Le 2017",
+        title="Sharpness against the ratio of rate to batch",
+        caption="Ours alone: sign-gradient ascent at ε = 1e-3 over 10,000 images on every solution of F1. Against the "
+        "rate the two batches would be two curves; were sharpness one of the noise, they are one against η/B.",
+        panels=(
+            _solutions("f1", "paper", "against the rate", f"{PART}/full-sign@0.001"),
+            _solutions("f1", "paper", "against rate over batch", f"{PART}/full-sign@0.001", "lr÷batch_size", "η / B"),
+        ),
+        sweep="f1-noise",
+        draw="ends",
+        x="lr",
+        x_label="η",
+        y_label=SHARPNESS,
+    ),
 )  # fmt: skip
 
 
@@ -262,6 +305,11 @@ TABLES = (
     _own("tuning", "Beyond Table 2", "Adam's rate: accuracy and sharpness of F1, on a run each", "tune",
          tuple(Row(f"{b}, η = {lr:g}", f"tune-f1-{a}-lr-{lr:g}") for b, a, _ in BATCHES for lr in TUNE_LRS),
          *ACCURACY, *BY_MAXIMISER),
+    _own("noise", "Beyond Tables 2 and 3, after Smith and Le 2017",
+         "F1 with each batch at the other's ratio of rate to batch", "f1-noise",
+         (Row("SB", "f1-sb"), Row("LB, rate × 23.4: SB's η/B", "f1-lb-noise"), Row("LB, rate × √23.4", "f1-lb-root"),
+          Row("LB", "f1-lb"), Row("SB, rate ÷ 23.4: LB's η/B", "f1-sb-noise")),
+         *ACCURACY, Cell("train loss", LOSS), *BY_MAXIMISER),
     _own("maximisers", "Beyond Figure 5",
          "Sharpness of LB from SB's iterates at 1e-3, by maximiser, over 10,000 images",
          "f1-warm-maximisers", tuple(Row(f"from epoch {k}", f"f1-maximisers-from-{k}") for k in WARM),

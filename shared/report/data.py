@@ -82,7 +82,11 @@ def data_names(rows: pd.DataFrame) -> pd.Series:
 
 
 def column(table: pd.DataFrame, metric: str) -> pd.Series | None:
-    """A metric as floats; ``100-train/error`` is 100 minus ``train/error``. None where the table lacks it."""
+    """A metric as floats; ``100-train/error`` is 100 minus ``train/error``, and ``lr÷batch_size`` is a quotient. None
+    where the table lacks it."""
+    if "÷" in metric:
+        above, below = (column(table, part) for part in metric.split("÷"))
+        return None if above is None or below is None else above / below
     name = metric.removeprefix("100-")
     if name not in table:
         return None

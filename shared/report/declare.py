@@ -16,8 +16,9 @@ from shared.spec import PRESETS, Preset, RunSpec
 
 Band = Literal["sd2", "ci95"]
 BANDS: Mapping[str, str] = {"sd2": "mean ± 2 sd over seeds", "ci95": "95 % Student interval of the mean over seeds"}
-Draw = Literal["mean", "runs", "arms"]
-"""A curve of the history, its seed mean with a band or each run by itself; or a point for each arm of the template."""
+Draw = Literal["mean", "runs", "arms", "ends"]
+"""A curve of the history, its seed mean with a band or each run by itself; or a point for each arm of the template; or
+one for each run, where it ended."""
 SCORE = "val/error_last5_median"
 
 
@@ -64,6 +65,8 @@ class Panel:
     series: tuple[Series, ...]
     y_label: str = ""
     """Empty: the figure's."""
+    x_label: str = ""
+    """Likewise."""
     y_log: bool = False
     alone: bool = False
     """Without a run of its arms, show the paper's points instead of dropping the panel (beside runs of others)."""
@@ -120,7 +123,8 @@ class Curves(Figure):
 
 @dataclass(frozen=True, kw_only=True)
 class Points(Figure):
-    """Metrics against a field of the spec, one point per arm. Without ``panels``: ``metric`` of ``arms``."""
+    """Metrics against a field of the spec, one point per arm; with ``draw="ends"`` against a column of the rows table,
+    one per run. Without ``panels``: ``metric`` of ``arms``."""
 
     draw: Draw = "arms"
     arms: str = ""

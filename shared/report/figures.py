@@ -18,7 +18,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodF
 
 from shared.report.lines import Line
 from shared.report.plots import Pane, Plot, raised
-from shared.report.style import COLORS, DASHES, DENSE, FEW, MARKERS, PLAIN, WIDTH, save, style
+from shared.report.style import COLORS, DASHES, FEW, MARKERS, WIDTH, dense, plain, save, style
 
 WORD = 19.0
 """Width in points of a caret's number, with a gap."""
@@ -104,8 +104,8 @@ def _pane(ax: Axes, pane: Pane) -> None:
 def _plain(axis: Axis) -> None:
     """Numbers as they are written on a logarithmic axis of few decades, up to two of them at 1, 2 and 5."""
     low, high = axis.get_view_interval()
-    if high / low <= PLAIN:
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low <= DENSE else (1,)))
+    if plain(low, high):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if dense(low, high) else (1,)))
         axis.set_major_formatter(StrMethodFormatter("{x:,g}"))
         axis.set_minor_formatter(NullFormatter())
 
@@ -165,7 +165,8 @@ def _curve(ax: Axes, line: Line, floor: float | None) -> None:
 def _dots(ax: Axes, line: Line, floor: float | None) -> None:
     frame, color, ours = raised(line.frame, floor), COLORS[line.color], bool(line.arm)
     low, high = frame["mean"] - frame["low"], frame["high"] - frame["mean"]
-    size: dict[str, Any] = {"markersize": 2.8, "markevery": -(-len(frame) // FEW)} if len(frame) > FEW else {}
+    thinned = len(frame) > FEW and not (ours and not line.joined)  # a run of ours without a mark would not be seen
+    size: dict[str, Any] = {"markersize": 2.8, "markevery": -(-len(frame) // FEW)} if thinned else {}
     size = size if line.joined else {"markersize": 3.2, **size}
     ax.errorbar(frame["x"], frame["mean"], yerr=np.nan_to_num([low, high]) if low.notna().any() else None,
                 color=color, label=line.label if line.keyed else None, marker=MARKERS[line.dash][not ours],

@@ -12,7 +12,7 @@ from plotly.offline import get_plotlyjs
 
 from shared.report.lines import Line
 from shared.report.plots import Pane, Plot, raised
-from shared.report.style import COLORS, DENSE, FEW, PLAIN
+from shared.report.style import COLORS, FEW, dense, plain
 
 SCRIPT = "plotly.min.js"
 _DASHES = {"solid": "solid", "dash": "dash", "dot": "dot"}
@@ -106,9 +106,9 @@ _KEYS = {"solid": "━━", "dash": "╍╍", "dot": "┅┅"}
 
 def _decades(low: float, high: float) -> dict[str, Any]:
     """Ticks as in the static figure: plain numbers on few decades, at 1, 2 and 5 on up to two of them."""
-    if high / low > PLAIN:
+    if not plain(low, high):
         return {"dtick": 1, "exponentformat": "power"}
-    return {"dtick": "D2" if high / low <= DENSE else 1, "tickformat": ",~g"}
+    return {"dtick": "D2" if dense(low, high) else 1, "tickformat": ",~g"}
 
 
 def _head(pane: Pane) -> str:
@@ -147,7 +147,7 @@ def _traces(line: Line, axis: str, floor: float | None) -> list[dict[str, Any]]:
         "hovertemplate": _hover(line, floor),
     }
     if line.points:
-        few = len(frame) <= FEW
+        few = len(frame) <= FEW or bool(line.arm and not line.joined)
         marker = {"color": color, "size": 8, "symbol": _SYMBOLS[line.dash][not line.arm]}
         marker |= {} if few else {"size": 5, "maxdisplayed": FEW}
         dash = "dash" if few and not line.arm and line.dash == "solid" else _DASHES[line.dash]

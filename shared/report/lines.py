@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 import numpy as np
 import pandas as pd
 
-from shared.report.data import COLUMNS, ReportError, Source, Summary, band, fill, spread
+from shared.report.data import COLUMNS, ReportError, Source, Summary, band, column, fill, spread
 from shared.report.declare import Curves, Draw, Figure, Law, Series
 
 
@@ -36,6 +36,9 @@ def ours(series: Series, declared: Figure, source: Source, arms: tuple[str, ...]
     kind, x = kind_of(series, declared), series.x or declared.x
     if kind == "arms":
         return [Line(label, series.label, _points(series, declared, source, arms), series.color, series.dash, True)]
+    if kind == "ends":
+        frame = _ends(series.metric, x, source, arms)
+        return [Line(label, series.label, frame, series.color, series.dash, points=True, joined=False)]
     if len(arms) != 1:
         raise ReportError(f"{declared.key}: a curve is of one arm, {series.arm!r} names {len(arms)}")
     arm = arms[0]
@@ -63,19 +66,19 @@ def theirs(
     mine = table["arm"].map(lambda arm: any(fnmatchcase(str(arm), p) for p in patterns))
     table = table[mine & (table["metric"] == (series.printed_metric or series.metric))]
     names = [name for x in (series.x, declared.x) for name in (x, x.rpartition("/")[2])]
-    column = next((name for name in names if name in table), None)
-    if table.empty or column is None:
+    abscissa = next((name for name in names if name in table), None)
+    if table.empty or abscissa is None:
         return None, []
     unsure = table["mean"].isna() | (table["tag"] == "M")
     kept = table[~unsure]
-    parts = {"x": kept[column], "mean": kept["mean"], "sd": kept["sd"], "n": kept["n"]}
+    parts = {"x": kept[abscissa], "mean": kept["mean"], "sd": kept["sd"], "n": kept["n"]}
     frame = pd.DataFrame({"arm": "", **{name: part.astype(float) for name, part in parts.items()}})
     if kind_of(series, declared) != "runs":
         frame = frame.sort_values("x", kind="stable")
     frame = frame.reset_index(drop=True)
     frame["low"], frame["high"] = band(frame["mean"], frame["sd"], frame["n"], declared.band)
     joined = kind_of(series, declared) == "arms"
-    return Line("paper", "", frame, color, series.dash, True, joined), sorted(table.loc[unsure, column])
+    return Line("paper", "", frame, color, series.dash, True, joined), sorted(table.loc[unsure, abscissa])
 
 
 def predicted(law: Law, lines: list[Line], source: Source) -> list[Line]:
@@ -102,6 +105,20 @@ def _points(series: Series, declared: Figure, source: Source, arms: tuple[str, .
     rows = [(a, float(getattr(source.specs[a], field)), s.mean, s.sd, s.n, *map(float, s.band(declared.band)))
             for a, s in found]  # fmt: skip
     return pd.DataFrame(rows, columns=["arm", *COLUMNS]).sort_values("x")
+
+
+def _ends(metric: str, x: str, source: Source, arms: tuple[str, ...]) -> pd.DataFrame:
+    """One row for each trained run that has both values; what only measures another run's weights is left out."""
+    parts = []
+    for arm in (a for a in arms if a in source.specs and source.specs[a].task == "train"):
+        runs = source.of(arm)
+        at, values = column(runs, x), column(runs, metric)
+        if at is not None and values is not None:
+            parts.append(pd.DataFrame({"arm": arm, "x": at, "mean": values}))
+    if not parts:
+        return pd.DataFrame(columns=["arm", *COLUMNS])
+    found = pd.concat(parts).dropna().sort_values("x", kind="stable")
+    return found.assign(sd=np.nan, n=1.0, low=np.nan, high=np.nan).reset_index(drop=True)
 
 
 def _legend(declared: Figure, source: Source, label: str, arm: str) -> str:

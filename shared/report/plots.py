@@ -150,7 +150,7 @@ def _expanded(declared: Figure, source: Source) -> Iterator[tuple[Panel, dict[st
     roles = source.paper.roles(source.preset)
     values, panels = [], [p for p in declared.parts() if source.preset in p.presets]
     for panel in panels:
-        curves = [s.arm for s in panel.series if kind_of(s, declared) != "arms"]
+        curves = [s.arm for s in panel.series if kind_of(s, declared) not in ("arms", "ends")]
         many = {k for k, v in roles.items() if isinstance(v, tuple) and any("{" + k + "}" in arm for arm in curves)}
         if len(many) > 1:
             raise ReportError(f"panel {panel.title!r} expands over {' and '.join(sorted(many))}; use one such role")
@@ -208,7 +208,7 @@ def _alone(lines: list[Line]) -> list[Line]:
 
 def _pane(declared: Figure, shown: _Shown, title: str, lines: list[Line]) -> Pane:
     batches = declared.x == "batch_size" and declared.x_log
-    return Pane(title, tuple(lines), declared.x_label, shown.panel.y_label or declared.y_label,
+    return Pane(title, tuple(lines), shown.panel.x_label or declared.x_label, shown.panel.y_label or declared.y_label,
                 _ticks(lines) if batches else (), _cap(declared, lines), declared.x_log, declared.x_reversed,
                 shown.panel.y_log, declared.marks)  # fmt: skip
 
@@ -220,8 +220,9 @@ def _footer(declared: Figure, source: Source, arms: list[str]) -> str:
     seeds = f"{have[0]}" if min(have) == max(have) else f"{min(have)}–{max(have)}"
     data = sorted({str(d) for a in arms for d in data_names(source.of(a))})
     kinds = {kind_of(s, declared) for panel in declared.parts() for s in panel.series}
-    spread = max(have) > 1 and kinds - {"runs"}  # one seed has no band
+    spread = max(have) > 1 and kinds - {"runs", "ends"}  # one seed has no band
     parts = [BANDS[declared.band]] * bool(spread) + ["a line for each run"] * ("runs" in kinds)
+    parts += ["a point for each run"] * ("ends" in kinds)
     return " · ".join([f"{source.preset} scale", *data, f"n = {seeds} seed{'s' * (seeds != '1')} an arm", *parts])
 
 

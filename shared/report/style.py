@@ -24,8 +24,6 @@ MARKERS = {"solid": "os", "dash": "DD", "dot": "^^"}
 """Of our points and of the paper's, which are hollow."""
 FEW = 30
 """Points of a line that get a full marker each; of more, small ones and not all."""
-PLAIN, DENSE = 1e4, 1e2
-"""A logarithmic axis that spans no more than this factor bears plain numbers; and no more than that, 1, 2 and 5."""
 DASHES = {"solid": "-", "dash": (0, (4, 1.6)), "dot": (0, (1, 1.4))}
 WIDTH = 6.69
 """Inches: the text width of an A4 page with 20 mm margins."""
@@ -50,6 +48,16 @@ RC: dict[Any, Any] = {
     "svg.fonttype": "path",
     "savefig.dpi": 160,
 }
+
+
+def plain(low: float, high: float) -> bool:
+    """Whether a logarithmic axis bears numbers as they are written, and not powers of ten: they are few and short."""
+    return high / low <= 1e4 and low >= 5e-5
+
+
+def dense(low: float, high: float) -> bool:
+    """Whether a plain logarithmic axis has room for 1, 2 and 5 of each decade."""
+    return high / low <= 1e2 and low >= 5e-3
 
 
 @contextmanager

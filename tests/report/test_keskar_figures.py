@@ -42,15 +42,23 @@ def test_every_curve_of_a_figure_belongs_to_a_declared_arm(key):
 
 @pytest.mark.parametrize("preset", ["paper", "reduced"])
 def test_every_sharpness_that_is_shown_is_measured(preset):
-    shown = [(arm, s.metric) for f in FIGURES for s, arms in declared(f, preset) for arm in arms]
+    series = [(s, arms) for f in FIGURES for s, arms in declared(f, preset)]
+    shown = [(arm, s.metric) for s, arms in series for arm in arms if "*" not in s.arm]
     for table in TABLES:
         for row in table.rows if preset in table.presets else ():
             shown += [(c.arm.replace("{row}", row.arm), c.metric.replace("{row}", row.arm)) for c in table.cells]
     specs = Source(PAPER, preset, pd.DataFrame(), pd.DataFrame()).specs
+
+    def taken(arm, metric):
+        measures = [m for m in (specs[arm].measure, specs[arm].second) if m]
+        return re.sub(r"/(at_bound|epoch-\d+)$", "", metric) in [m.column(s) for m in measures for s in m.sharp]
+
     for arm, metric in shown:
         if arm in specs and metric.startswith("sharp"):
-            taken = [m.column(s) for m in (specs[arm].measure, specs[arm].second) if m for s in m.sharp]
-            assert re.sub(r"/(at_bound|epoch-\d+)$", "", metric) in taken, (arm, metric)
+            assert taken(arm, metric), (arm, metric)
+    for s, arms in series:  # of every arm of a form, those that measure it
+        if "*" in s.arm and s.metric.startswith("sharp") and arms:
+            assert any(taken(arm, s.metric) for arm in arms), (s.arm, s.metric)
 
 
 @pytest.mark.parametrize("figure", [f for f in FIGURES if f.reference], ids=lambda f: f.key)
@@ -149,6 +157,26 @@ def test_runs_are_drawn_one_by_one_against_a_reversed_logarithmic_axis(at, keska
     assert "a line for each run" in drawn.footer
 
 
+@pytest.mark.parametrize(("key", "pane", "x"), [("fit", 2, "full/train_loss"), ("noise", 0, "lr"), ("noise", 1, None)])
+def test_every_solution_is_a_point_of_its_own(at, keskar_runs, key, pane, x):
+    drawn = plot(BY_KEY[key], at["paper"])
+    metric = "sharp10k/full-sign@0.001"
+    rows = keskar_runs[0]
+    rows = rows[rows["arm"].str.contains("f1-(?:sb|lb)") & (rows["task"] == "train")].dropna(subset=[metric])
+    assert len(rows) > 60
+    wanted = zip(rows["lr"] / rows["batch_size"] if x is None else rows[x], rows[metric], strict=True)
+    found = [
+        point for line in drawn.panes[pane].lines for point in zip(line.frame["x"], line.frame["mean"], strict=True)
+    ]
+    np.testing.assert_allclose(sorted(found), sorted(wanted))  # what only measures the weights of another is left out
+    assert "a point for each run" in drawn.footer
+    ax = figures.draw(drawn).axes[pane]
+    marks = [c.lines[0] for c in ax.containers]
+    assert all(m.get_markevery() is None and m.get_linestyle() == "None" for m in marks), "none is thinned, none joined"
+    traces = [t for t in interactive.spec(drawn)["data"] if t["xaxis"] == f"x{pane + 1 if pane else ''}"]
+    assert all(t["mode"] == "markers" and "maxdisplayed" not in t["marker"] for t in traces)
+
+
 def test_a_sharpness_of_zero_stands_at_the_lower_edge_of_a_logarithmic_axis(at):
     drawn = plot(BY_KEY["stopping"], at["paper"])
     small = drawn.panes[1]
@@ -170,7 +198,7 @@ def test_a_sharpness_of_zero_stands_at_the_lower_edge_of_a_logarithmic_axis(at):
 @pytest.mark.parametrize(
     ("key", "preset"),
     [
-        *((key, "paper") for key in ("fig2", "fig3", "fig5", "fig6", "stopping")),
+        *((key, "paper") for key in ("fig2", "fig3", "fig5", "fig6", "stopping", "fit", "noise")),
         ("fig2", "reduced"),
         ("fig4", "reduced"),
     ],

@@ -88,7 +88,8 @@ def test_small_values_keep_two_digits(mean, sd, text):
 def test_both_scales_have_a_section_each_with_its_figures_and_command(report):
     text = report.markdown.read_text()
     paper, reduced = text.split("### Figures and tables, reduced scale")
-    assert [p.name for p in report.plots] == ["keskar-paper-fig3", "keskar-reduced-fig2", "keskar-reduced-fig3"]
+    drawn = {"paper": ("fig3", "fit", "noise"), "reduced": ("fig2", "fig3", "fit")}
+    assert [p.name for p in report.plots] == [f"keskar-{preset}-{key}" for preset in drawn for key in drawn[preset]]
     assert "    make replicate-keskar\n    make report\n" in paper
     assert "| F1 | here | " in paper
     assert "| C1 | here | " in reduced
