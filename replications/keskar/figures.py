@@ -16,6 +16,7 @@ NETS = ("f1", "f2", "c1", "c2", "c3", "c4")
 PLOTTED = ("f1", "f2", "c1")
 """Nets of Figures 2, 4, 5 and 6: the paper has F2 and C1, we F1."""
 PART = "sharp10k"
+SIGN = f"{PART}/full-sign@0.001"
 TEST, TRAIN, LOSS = "full/test_accuracy", "full/train_accuracy", "full/train_loss"
 SHARPNESS = "sharpness, % of 1 + f"
 EPS = (("1e-3", "0.001"), ("5e-4", "0.0005"))
@@ -204,7 +205,7 @@ FIGURES = (
         panels=(
             _solutions("f1", "paper", "L-BFGS-B, all images", "sharp/full@0.001"),
             _solutions("f1", "paper", "L-BFGS-B, 10,000", f"{PART}/full@0.001"),
-            _solutions("f1", "paper", "sign ascent, 10,000", f"{PART}/full-sign@0.001"),
+            _solutions("f1", "paper", "sign ascent, 10,000", SIGN),
             _solutions("c1", "reduced", "L-BFGS-B", "sharp/full@0.001"),
             _solutions("c1", "reduced", "sign ascent", "sharp/full-sign@0.001"),
         ),
@@ -217,12 +218,15 @@ FIGURES = (
     Points(
         key="noise",
         where="Beyond Table 3, after Smith and Le 2017",
-        title="Sharpness against the ratio of rate to batch",
-        caption="Ours alone: sign-gradient ascent at ε = 1e-3 over 10,000 images on every solution of F1. Against the "
-        "rate the two batches would be two curves; were sharpness one of the noise, they are one against η/B.",
+        title="Sharpness against the ratio of rate to batch, and accuracy against sharpness",
+        caption="Ours alone: sign-gradient ascent at ε = 1e-3 over 10,000 images on every solution of F1. Were "
+        "sharpness one of the batch, SB and LB would be two curves in the middle too; were it one of the noise, they are one. "
+        "The right panel leaves out the search for rates, which trains on fewer images.",
         panels=(
-            _solutions("f1", "paper", "against the rate", f"{PART}/full-sign@0.001"),
-            _solutions("f1", "paper", "against rate over batch", f"{PART}/full-sign@0.001", "lr÷batch_size", "η / B"),
+            _solutions("f1", "paper", "against the rate", SIGN),
+            _solutions("f1", "paper", "against rate over batch", SIGN, "lr÷batch_size", "η / B"),
+            Panel("accuracy", tuple(Series(b, f"f1-{a}*", TEST, c, x=SIGN) for b, a, c in BATCHES), "test accuracy %",
+                  SHARPNESS, presets=("paper",)),
         ),
         sweep="f1-noise",
         draw="ends",
