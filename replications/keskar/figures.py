@@ -220,8 +220,8 @@ FIGURES = (
         where="Beyond Table 3, after Smith and Le 2017",
         title="Sharpness against the ratio of rate to batch, and accuracy against sharpness",
         caption="Ours alone: sign-gradient ascent at ε = 1e-3 over 10,000 images on every solution of F1. Were "
-        "sharpness one of the batch, SB and LB would be two curves in the middle too; were it one of the noise, they are one. "
-        "The right panel leaves out the search for rates, which trains on fewer images.",
+        "sharpness one of the batch, SB and LB would be two curves in the middle too; were it one of the noise, they "
+        "are one. The right panel leaves out the search for rates, which trains on fewer images.",
         panels=(
             _solutions("f1", "paper", "against the rate", SIGN),
             _solutions("f1", "paper", "against rate over batch", SIGN, "lr÷batch_size", "η / B"),
