@@ -226,7 +226,7 @@ FIGURES = (
             _solutions("f1", "paper", "against the rate", SIGN),
             _solutions("f1", "paper", "against rate over batch", SIGN, "lr÷batch_size", "η / B"),
             Panel("accuracy", tuple(Series(b, f"f1-{a}*", TEST, c, x=SIGN) for b, a, c in BATCHES), "test accuracy %",
-                  SHARPNESS, presets=("paper",)),
+                  x_label=SHARPNESS, presets=("paper",)),
         ),
         sweep="f1-noise",
         draw="ends",

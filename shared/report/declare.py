@@ -65,13 +65,13 @@ class Panel:
     series: tuple[Series, ...]
     y_label: str = ""
     """Empty: the figure's."""
-    x_label: str = ""
-    """Likewise."""
     y_log: bool = False
     alone: bool = False
     """Without a run of its arms, show the paper's points instead of dropping the panel (beside runs of others)."""
     presets: tuple[Preset, ...] = PRESETS
     laws: tuple[Law, ...] = ()
+    x_label: str = ""
+    """Empty: the figure's."""
 
 
 @dataclass(frozen=True, kw_only=True)
