@@ -165,8 +165,7 @@ def _curve(ax: Axes, line: Line, floor: float | None) -> None:
 def _dots(ax: Axes, line: Line, floor: float | None) -> None:
     frame, color, ours = raised(line.frame, floor), COLORS[line.color], bool(line.arm)
     low, high = frame["mean"] - frame["low"], frame["high"] - frame["mean"]
-    thinned = len(frame) > FEW and not (ours and not line.joined)  # a run of ours without a mark would not be seen
-    size: dict[str, Any] = {"markersize": 2.8, "markevery": -(-len(frame) // FEW)} if thinned else {}
+    size: dict[str, Any] = {"markersize": 2.8, "markevery": -(-len(frame) // FEW)} if line.thinned else {}
     size = size if line.joined else {"markersize": 3.2, **size}
     ax.errorbar(frame["x"], frame["mean"], yerr=np.nan_to_num([low, high]) if low.notna().any() else None,
                 color=color, label=line.label if line.keyed else None, marker=MARKERS[line.dash][not ours],

@@ -147,10 +147,9 @@ def _traces(line: Line, axis: str, floor: float | None) -> list[dict[str, Any]]:
         "hovertemplate": _hover(line, floor),
     }
     if line.points:
-        few = len(frame) <= FEW or bool(line.arm and not line.joined)
         marker = {"color": color, "size": 8, "symbol": _SYMBOLS[line.dash][not line.arm]}
-        marker |= {} if few else {"size": 5, "maxdisplayed": FEW}
-        dash = "dash" if few and not line.arm and line.dash == "solid" else _DASHES[line.dash]
+        marker |= {"size": 5, "maxdisplayed": FEW} if line.thinned else {}
+        dash = "dash" if not line.thinned and not line.arm and line.dash == "solid" else _DASHES[line.dash]
         trace = place | hover | {"x": x, "y": mean, "mode": "lines+markers" if line.joined else "markers",
                                  "marker": marker, "line": {"color": color, "width": 1.5, "dash": dash}}  # fmt: skip
         return [trace | _bars(frame, color)]

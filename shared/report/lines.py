@@ -10,6 +10,7 @@ import pandas as pd
 
 from shared.report.data import COLUMNS, ReportError, Source, Summary, band, column, fill, spread
 from shared.report.declare import Curves, Draw, Figure, Law, Series
+from shared.report.style import FEW
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,11 @@ class Line:
     """Stands in the legend: of the runs of one arm only the first does."""
     series: int = 0
     """Which series of its panel: the paper's points and ours share it."""
+
+    @property
+    def thinned(self) -> bool:
+        """Whether only some points get a mark. Runs of ours that no line joins all do: they would not be seen."""
+        return len(self.frame) > FEW and (self.joined or not self.arm)
 
 
 def ours(series: Series, declared: Figure, source: Source, arms: tuple[str, ...], label: str) -> list[Line]:
