@@ -88,7 +88,7 @@ def _by_solver(batch: str, arm: str, color: str) -> Panel:
     colors = (color, "fifth", "other", "fourth")
     lines = (Series(label, f"f1-{arm}-path", f"{PART}/{key}@0.001", c, dash)
              for (label, key, dash), c in zip(SOLVERS, colors, strict=True))  # fmt: skip
-    return Panel(f"{batch}, sharpness", tuple(lines), SHARPNESS, y_log=True)
+    return Panel(f"{batch}, sharpness", tuple(lines), y_label=SHARPNESS, y_log=True)
 
 
 def _solutions(net: str, preset: Preset, title: str, metric: str, x: str = "", x_label: str = "") -> Panel:
@@ -187,7 +187,7 @@ FIGURES = (
         "and the value tells of the solver and of when training stopped. On the sum, or by signs, the box is explored.",
         panels=(
             Panel("F1, training loss", tuple(Series(b, f"f1-{a}-path", LOSS, c) for b, a, c in BATCHES),
-                  "cross-entropy", y_log=True),
+                  y_label="cross-entropy", y_log=True),
             *(_by_solver(*batch) for batch in BATCHES),
         ),
         sweep="f1-path",
@@ -224,8 +224,8 @@ FIGURES = (
         panels=(
             _solutions("f1", "paper", "against the rate", SIGN),
             _solutions("f1", "paper", "against rate over batch", SIGN, "lr÷batch_size", "η / B"),
-            Panel("accuracy", tuple(Series(b, f"f1-{a}*", TEST, c, x=SIGN) for b, a, c in BATCHES), "test accuracy %",
-                  x_label=SHARPNESS, presets=("paper",)),
+            Panel("accuracy", tuple(Series(b, f"f1-{a}*", TEST, c, x=SIGN) for b, a, c in BATCHES),
+                  y_label="test accuracy %", x_label=SHARPNESS, presets=("paper",)),
         ),
         sweep="f1-noise",
         draw="ends",

@@ -37,7 +37,9 @@ def _against_lambda(labels: str, title: str) -> tuple[Panel, Panel]:
         for split, color in (("train", "base"), ("test", "large"))
     )
     margins = (Series("train", arm, "margin", "base"), Series("test", arm, "test/margin", "large"))
-    return Panel(title, accuracy, "accuracy %"), Panel(f"{title}, margin", margins, "mean margin, pixel units")
+    return Panel(title, accuracy, y_label="accuracy %"), Panel(
+        f"{title}, margin", margins, y_label="mean margin, pixel units"
+    )
 
 
 def _losses(labels: str, title: str) -> tuple[Panel, Panel]:
@@ -45,8 +47,8 @@ def _losses(labels: str, title: str) -> tuple[Panel, Panel]:
     losses = (Series("train", arm, "train/loss", "base"), Series("test", arm, "test/loss", "large"))
     ratio = (Series("E, training images alone", arm, "evidence", "other"),)
     return (
-        Panel(f"{title}, cross-entropy", losses, "nats an image", y_log=True),
-        Panel(f"{title}, evidence", ratio, "E, nats for the null"),
+        Panel(f"{title}, cross-entropy", losses, y_label="nats an image", y_log=True),
+        Panel(f"{title}, evidence", ratio, y_label="E, nats for the null"),
     )
 
 
@@ -65,7 +67,7 @@ def _lambda_figure(
 def _by_labels(title: str, metric: str, y_label: str, y_log: bool = False) -> Panel:
     kinds = (("true labels", "true", "base"), ("random labels", "random", "large"))
     series = tuple(Series(words, f"evidence-{kind}", metric, color) for words, kind, color in kinds)
-    return Panel(title, series, y_label, y_log, presets=AT_PAPER)
+    return Panel(title, series, y_label=y_label, y_log=y_log, presets=AT_PAPER)
 
 
 # -- Figures 3, 4a and 8: curves along training ------------------------------------------------------------------------
@@ -75,7 +77,7 @@ def _along(title: str, metric: str, y_label: str, *variants: tuple[str, str, str
     """B = 30 and B = 1000 for each (words, prefix of the arms, dash)."""
     series = (Series(f"{label}{words}", prefix + arm, metric, color, dash)
               for words, prefix, dash in variants for label, arm, color in BATCHES)  # fmt: skip
-    return Panel(title, tuple(series), y_label)
+    return Panel(title, tuple(series), y_label=y_label)
 
 
 def _gap(key: str, where: str, title: str, caption: str, sweep: str, *variants: tuple[str, str, str]) -> Curves:
@@ -121,8 +123,8 @@ def _peaks(title: str, arms: str, presets: tuple[Preset, ...] = AT_PAPER, laws: 
         Series("at the held-out peak", arms, "100-held_out/error", "other", "dot"),
     )
     return (
-        Panel(f"{title}best batch", found, "best batch", y_log=True, presets=presets, laws=laws),
-        Panel(f"{title}height", height, ACCURACY_LABEL, presets=presets),
+        Panel(f"{title}best batch", found, y_label="best batch", y_log=True, presets=presets, laws=laws),
+        Panel(f"{title}height", height, y_label=ACCURACY_LABEL, presets=presets),
     )
 
 

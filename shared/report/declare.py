@@ -9,7 +9,7 @@ spec: ``"kn={kn}, η={lr:g}"``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Literal
 
 from shared.spec import PRESETS, Preset, RunSpec
@@ -63,6 +63,7 @@ class Law:
 class Panel:
     title: str
     series: tuple[Series, ...]
+    _: KW_ONLY
     y_label: str = ""
     """Empty: the figure's."""
     y_log: bool = False
