@@ -63,6 +63,8 @@ class Paper:
     errata: tuple[str, ...] = field(default=())
     own_scale: tuple[str, ...] = ()
     """Sweeps of the paper preset that two cores can bear as they are: commands for ``reduced`` include them."""
+    unsourced: tuple[str, ...] = ()
+    """Data sets of declared runs that cannot be had here: no command is named for such a run."""
     derives: str | None = None
     """Module with ``completed(rows, history, specs)``, for papers with sweeps that have ``derived`` arms."""
 
@@ -131,7 +133,7 @@ class Paper:
         for line, sweeps in self.commands(preset).items():
             needed = []
             for sweep in sweeps:
-                if wanted & (mine := {s.arm for s in sweep.every}):
+                if wanted & (mine := {s.arm for s in sweep.every if s.data.name not in self.unsourced}):
                     needed.append(sweep.name)
                     wanted -= mine
             if needed:

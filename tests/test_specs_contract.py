@@ -12,6 +12,7 @@ import torch
 
 from replications import PAPERS
 from shared.datamodules.order import accumulation
+from shared.datamodules.sources import ALTERNATIVES, SOURCES
 from shared.models import build, indivisible
 from shared.optim import make_optimizer
 from shared.paper import Paper
@@ -335,6 +336,17 @@ def test_smoke_is_small(paper: Paper):
         assert spec.data.name == "digits"  # comes with scikit-learn: nothing to download
         total += (spec.updates or 0) * spec.batch_size + (spec.epochs or 0) * spec.data.train_size
     assert total <= SMOKE_IMAGES
+
+
+@papers
+@presets
+def test_every_data_set_has_a_source_or_is_said_to_have_none(paper: Paper, preset):
+    specs = declared(paper.key, preset)
+    names = {spec.data.name for spec in specs}
+    assert names <= {*SOURCES, *ALTERNATIVES, *paper.unsourced}
+    assert not {*SOURCES, *ALTERNATIVES} & {*paper.unsourced}
+    nobody_can_run = {s.arm for s in specs if s.data.name in paper.unsourced}
+    assert not paper.commands_for(preset, nobody_can_run)
 
 
 @papers

@@ -67,6 +67,11 @@ def _both_boxes(arm: str, label: str, color: str, part: str = PART) -> tuple[Ser
     )  # fmt: skip
 
 
+def _images(net: str) -> str:
+    """Figures 5 and 6 are over part of the images on F1 alone."""
+    return PART if net == "f1" else "sharp"
+
+
 def _warm_start(net: str) -> tuple[Panel, Panel]:
     arms = f"{net}-lb-from-*"
     iterate = Series("SB iterate", f"{net}-sb-path", "100-val/error", "base", draw="mean", x="epoch",
@@ -74,13 +79,13 @@ def _warm_start(net: str) -> tuple[Panel, Panel]:
     top = (iterate, Series("LB from that iterate", arms, TEST))
     return (
         Panel(f"{net.upper()}, accuracy", top, y_label="test accuracy %", alone=True),
-        Panel(f"{net.upper()}, sharpness of LB", _both_boxes(arms, "", "large"), y_label=SHARPNESS, y_log=True,
-              alone=True),
+        Panel(f"{net.upper()}, sharpness of LB", _both_boxes(arms, "", "large", _images(net)), y_label=SHARPNESS,
+              y_log=True, alone=True),
     )  # fmt: skip
 
 
 def _path(net: str) -> Panel:
-    lines = (_both_boxes(f"{net}-{arm}-path", batch, color) for batch, arm, color in BATCHES)
+    lines = (_both_boxes(f"{net}-{arm}-path", batch, color, _images(net)) for batch, arm, color in BATCHES)
     return Panel(net.upper(), tuple(s for both in lines for s in both), y_log=True, alone=True)
 
 
@@ -91,10 +96,16 @@ def _by_solver(batch: str, arm: str, color: str) -> Panel:
     return Panel(f"{batch}, sharpness", tuple(lines), y_label=SHARPNESS, y_log=True)
 
 
-def _solutions(net: str, preset: Preset, title: str, metric: str, x: str = "", x_label: str = "") -> Panel:
+def _solutions(title: str, metric: str, *more: Series, x: str = "", x_label: str = "", arms: str = "*f1-{}*",
+               preset: Preset = "paper") -> Panel:  # fmt: skip
     """Of every arm of a net that trains with SB or LB, whatever else it does."""
-    series = tuple(Series(batch, f"*{net}-{arm}*", metric, color, x=x) for batch, arm, color in BATCHES)
-    return Panel(title, series, x_label=x_label, y_log=True, presets=(preset,))
+    series = (Series(batch, arms.format(arm), metric, color, x=x) for batch, arm, color in BATCHES)
+    return Panel(title, (*series, *more), x_label=x_label, y_log=True, presets=(preset,))
+
+
+def _from_iterates(metric: str, x: str = "") -> Series:
+    """LB of Figure 5, whose other maximisers are measured apart."""
+    return Series("LB from SB's iterates", "f1-maximisers-from-*", metric, "other", "dash", x=x)
 
 
 def _slice_figure(key: str, where: str, kind: str, title: str, caption: str) -> Curves:
@@ -199,16 +210,18 @@ FIGURES = (
         key="fit",
         where="Beyond Table 3",
         title="Sharpness against how closely the training set is fitted",
-        caption="Ours alone: Metric 2.1 at ε = 1e-3 of every solution, whatever its rate, start and length. L-BFGS-B "
-        "begins with a step along the gradient, which vanishes as the loss does; sign-gradient ascent leaves x in any "
-        "case. Where L-BFGS-B lies orders of magnitude below it, the solver has stalled.",
+        caption="Ours alone: Metric 2.1 at ε = 1e-3 of every solution, whatever its rate, start and length; where LB "
+        "began at an iterate of SB (Figure 5) the points are diamonds by sign ascent. L-BFGS-B begins with a step "
+        "along the gradient, which vanishes as the loss does; sign-gradient ascent leaves x in any case. Where "
+        "L-BFGS-B lies orders of magnitude below it, the solver has stalled.",
         panels=(
-            _solutions("f1", "paper", "L-BFGS-B, all images", "sharp/full@0.001"),
-            _solutions("f1", "paper", "L-BFGS-B, 10,000", f"{PART}/full@0.001"),
-            _solutions("f1", "paper", "sign ascent, 10,000", SIGN),
-            _solutions("c1", "reduced", "L-BFGS-B, all images", "sharp/full@0.001"),
+            _solutions("L-BFGS-B, all images", "sharp/full@0.001"),
+            _solutions("L-BFGS-B, 10,000", f"{PART}/full@0.001"),
+            _solutions("sign ascent, 10,000", SIGN, _from_iterates(SIGN)),
+            _solutions("L-BFGS-B", "sharp/full@0.001", arms="c1-{}*", preset="reduced"),
+            _solutions("sign ascent", "sharp/full-sign@0.001", arms="c1-{}-maximisers", preset="reduced"),
         ),
-        sweep="f1-tables, tables",
+        sweep="f1-tables, tables, maximisers",
         draw="ends",
         x=LOSS,
         x_label="training cross-entropy",
@@ -219,12 +232,15 @@ FIGURES = (
         where="Beyond Table 3, after Smith and Le 2017",
         title="Sharpness against the ratio of rate to batch, and accuracy against sharpness",
         caption="Ours alone: sign-gradient ascent at ε = 1e-3 over 10,000 images on every solution of F1. Were "
-        "sharpness one of the batch, SB and LB would be two curves in the middle too; were it one of the noise, they "
-        "are one. The right panel leaves out the search for rates, which trains on fewer images.",
+        "sharpness one of the batch, SB and LB would be two curves in the middle too; were it one of the noise alone, "
+        "all points would be one. LB that began at an iterate of SB (Figure 5; the later, the flatter) is not on it. "
+        "The right panel leaves out the search for rates, which trains on fewer images.",
         panels=(
-            _solutions("f1", "paper", "against the rate", SIGN),
-            _solutions("f1", "paper", "against rate over batch", SIGN, "lr÷batch_size", "η / B"),
-            Panel("accuracy", tuple(Series(b, f"f1-{a}*", TEST, c, x=SIGN) for b, a, c in BATCHES),
+            _solutions("against the rate", SIGN, _from_iterates(SIGN)),
+            _solutions("against rate over batch", SIGN, _from_iterates(SIGN, "lr÷batch_size"), x="lr÷batch_size",
+                       x_label="η / B"),
+            Panel("accuracy", (*(Series(b, f"f1-{a}*", TEST, c, x=SIGN) for b, a, c in BATCHES),
+                               _from_iterates(TEST, SIGN)),
                   y_label="test accuracy %", x_label=SHARPNESS, presets=("paper",)),
         ),
         sweep="f1-noise",
@@ -294,7 +310,8 @@ TABLES = (
     _own("early", "Beyond Table 3", "Sharpness of F1 at 1e-3 before the plateau, over all 60,000 images", "f1-early",
          tuple(Row(f"epoch {e}", f"/epoch-{e}") for e in EARLY),
          *(Cell(f"{b} {word}", f"{metric}{{row}}", f"f1-{a}-early") for b, a, _ in BATCHES
-           for word, metric in (("train %", TRAIN), ("sharpness", "sharp/full@0.001")))),
+           for word, metric in (("train %", TRAIN), ("sharpness", "sharp/full@0.001"),
+                                ("in a subspace", "sharp/subspace@0.001")))),
     _own("stopping", "Beyond Table 3", "Sharpness of F1 at 1e-3 by stopping point and maximiser, over 10,000 "
          "images (Table 3 has all)", "f1-path", (*STOPS, *PLATEAUS),
          Cell("train loss", LOSS), *BY_MAXIMISER),
@@ -307,7 +324,7 @@ TABLES = (
          *(Cell(f"{b}, weights at their bound", "{row}@0.001/at_bound", f"f1-{a}") for b, a, _ in BATCHES)),
     _own("tuning", "Beyond Table 2", "Adam's rate: accuracy and sharpness of F1, on a run each", "tune",
          tuple(Row(f"{b}, η = {lr:g}", f"tune-f1-{a}-lr-{lr:g}") for b, a, _ in BATCHES for lr in TUNE_LRS),
-         *ACCURACY, *BY_MAXIMISER),
+         Cell("train %", TRAIN), Cell("held-out %", TEST), *BY_MAXIMISER),
     _own("noise", "Beyond Tables 2 and 3, after Smith and Le 2017",
          "F1 with each batch at the other's ratio of rate to batch", "f1-noise",
          (Row("SB", "f1-sb"), Row("LB, rate × 23.4: SB's η/B", "f1-lb-noise"), Row("LB, rate × √23.4", "f1-lb-root"),
@@ -335,6 +352,10 @@ TABLES = (
          (Row("SB", "f1-sb"), Row("LB", "f1-lb"), Row("SB, rate tuned", "f1-sb-tuned"),
           Row("LB, rate tuned", "f1-lb-tuned"), Row("LB, 7,020 updates", "f1-lb-7020-updates")),
          *ACCURACY, *_boxes(part="sharp"), DISTANCE),
+    _own("text", "Tables 2 and 3, our control", "The convolutional nets as the appendix has them, where the released "
+         "code differs", "c1-text",
+         tuple(Row(f"{net.upper()}, {batch}", f"{net}-{arm}-text") for net in NETS[2:] for batch, arm, _ in BATCHES),
+         *ACCURACY, *_boxes(part="sharp")),
     _own("maximisers-c1", "Beyond Table 3", "Sharpness of C1's solutions at 1e-3, by maximiser", "maximisers",
          tuple(Row(b, f"c1-{a}-maximisers") for b, a, _ in BATCHES),
          *(replace(cell, metric=cell.metric.replace(PART, "sharp")) for cell in BY_MAXIMISER), preset="reduced"),

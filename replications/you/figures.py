@@ -81,7 +81,7 @@ FIGURES = (
     Points(
         key="batches",
         where="Tables 1 and 3, as curves",
-        title="SGD and LARS against the batch, each at its best rate",
+        title="SGD and LARS against the batch, each at the rate chosen on held-out images",
         caption="SGD at the two largest batches is ours alone: the paper does not train it there.",
         panels=(_batches("AlexNet", "lrn"), _batches("AlexNet-BN", "bn")),
         sweep="sgd, lars",

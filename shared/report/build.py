@@ -86,7 +86,7 @@ def build_report(
     interactive.write_script(out_dir)
     live = {p.name: (interactive.as_json(p), " · ".join(filter(None, (p.footer, p.remark)))) for p in writer.plots}
     page = render.to_html(_tidy(text), out_dir, TITLE, shown, live)
-    pdf = render.to_pdf(_tidy(text), out_dir, TITLE, shown)
+    pdf = render.to_pdf(_tidy(text), out_dir, TITLE)
     return Report(markdown, page, pdf, tuple(drawn), tuple(writer.tables), tuple(writer.plots))
 
 
@@ -209,7 +209,8 @@ class _Writer:
         head = f"**{declared.where}: {declared.title}** ({source.preset} scale)"
         if drawn.empty:
             lost = ", ".join(drawn.gaps)
-            return f"{head}: no finished runs of {lost}. Run `{again(source, arms_of(declared, source))}`."
+            command = again(source, arms_of(declared, source))
+            return f"{head}: no finished runs of {lost}." + f" Run `{command}`." * bool(command)
         self.plots.append(drawn)
         gaps = f" Not run: {', '.join(drawn.gaps)}." if drawn.gaps else ""
         return f"![{head}. {declared.caption}{gaps}](figures/{drawn.name}.svg)"

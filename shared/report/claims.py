@@ -10,11 +10,13 @@ from typing import Any
 from shared.report.data import ReportError
 from shared.report.grid import Column, Grid, number
 from shared.stats.intervals import PLACES, places
+from shared.stats.posthoc import POST_HOC
 
 OUTCOMES: Mapping[str, str] = {
     "reproduced": "Every test written down for the claim at this scale holds. At reduced scale these mostly ask for a "
     "direction or a shape and not for a size; rule and margin say which.",
-    "direction-only": "The sign is established, the size or another part of the claim is not.",
+    "direction-only": "The sign is established, the size is not. At paper scale this is said only where the size is "
+    "open: where it is refuted, so is the claim, whatever its sign.",
     "not-reproduced": "The rule fails: the interval lies wholly on the other side of the margin. Of k tests each is "
     "held to 5 %/k for failing, so that chance refutes the claim no more often than with one.",
     "inconclusive": "The interval straddles the margin, or there are too few seeds; of k tests one may miss its margin "
@@ -46,6 +48,11 @@ def is_exact(verdict: Verdict) -> bool:
     return verdict.get("rule") == "exact"
 
 
+def is_late(verdict: Verdict) -> bool:
+    """Whether its rule was written or edited after runs that it judges."""
+    return str(verdict.get("reason")).startswith(POST_HOC)
+
+
 def said(verdict: Verdict) -> str:
     """The outcome for print; of an exact check whether it holds."""
     if not is_exact(verdict):
@@ -57,8 +64,9 @@ def outcomes(verdicts: Sequence[Verdict], key: str) -> Grid:
     """Claim, place in the paper, what it says, outcome, scale: one row per verdict."""
     columns = (Column("claim", 11), Column("where", 24), Column("claim in our words", 41), Column("outcome", 16),
                Column("scale", 8))  # fmt: skip
-    rows = tuple((str(v["claim"]), number(v.get("where")), number(v.get("says")), said(v),
-                  "–" if is_exact(v) else number(v["scale"])) for v in verdicts)  # fmt: skip
+    rows = tuple((str(v["claim"]), number(v.get("where")), number(v.get("says")),
+                  "\n".join([said(v), *[POST_HOC] * is_late(v)]), "–" if is_exact(v) else number(v["scale"]))
+                 for v in verdicts)  # fmt: skip
     return Grid(f"{key}-claims", "Claims and outcomes", columns, rows)
 
 
@@ -185,12 +193,13 @@ def count(verdicts: Iterable[Verdict]) -> dict[str, int]:
 def overview(entries: Sequence[tuple[str, str, int, Sequence[Verdict]]]) -> Grid:
     """Papers × outcomes, and how many exact checks hold. ``entries`` are (paper, scale, runs, verdicts).
 
-    ``5 + 3``: five claims of the paper and three of ours.
+    ``5 + 3``: five claims of the paper and three of ours. The column after the outcomes says how many of them are
+    post hoc.
     """
     columns = (Column("paper", 19), Column("scale", 9), Column("runs", 7, "right"),
                *(Column(name, max(10, len(name) + 1), "right") for name in OUTCOMES),
-               Column("exact checks", 14, "right"))  # fmt: skip
-    rows = tuple((paper, scale, str(runs), *_counts(verdicts), _exact(verdicts))
+               Column(f"of these {POST_HOC}", 10, "right"), Column("exact checks", 14, "right"))  # fmt: skip
+    rows = tuple((paper, scale, str(runs), *_counts(verdicts), str(sum(map(is_late, verdicts))), _exact(verdicts))
                  for paper, scale, runs, verdicts in entries)  # fmt: skip
     return Grid("status", "Claims by outcome", columns, rows)
 

@@ -32,11 +32,13 @@ class Grid:
     rows: tuple[tuple[str, ...], ...]
     numbers: pd.DataFrame | None = None
     """What the CSV holds when the texts round too much; None: the texts."""
+    none: str = "None."
+    """Stands in place of a table without rows."""
 
     def markdown(self) -> str:
-        """A pipe table under its title. Without rows: none."""
+        """A pipe table under its title."""
         if not self.rows:
-            return f"#### {self.title}\n\nNone."
+            return f"#### {self.title}\n\n{self.none}"
         rules = {"left": ":{}-", "right": "-{}:", "center": ":{}:"}
         head = [c.name for c in self.columns]
         rule = [rules[c.align].format("-" * max(1, c.width - 2)) for c in self.columns]

@@ -15,6 +15,10 @@ from shared.spec import RunSpec, diff
 
 FOLLOWS = ("parents",)
 """Fields that differ because others do: the runs that a run starts from have names of their own."""
+NO_SETTING = (
+    "None that is a field of a run: these runs are the paper's as this suite declares it. What the paper leaves open, "
+    "and what differs without being a setting, is listed with the other differences."
+)
 
 
 def setup(source: Source) -> Grid:
@@ -108,7 +112,7 @@ def deviations(source: Source) -> Grid:
             rows.append((f"`{field}`", a, b, _arms(where, arms)))
     columns = (Column("field", 20), Column("paper", 22), Column("here", 24), Column("arms", 34))
     title = f"Settings that differ from the paper ({source.preset} scale)"
-    return Grid(f"{source.paper.key}-{source.preset}-deviations", title, columns, tuple(rows))
+    return Grid(f"{source.paper.key}-{source.preset}-deviations", title, columns, tuple(rows), none=NO_SETTING)
 
 
 def _changes(theirs: RunSpec, ours: RunSpec) -> dict[str, tuple[str, str]]:

@@ -114,9 +114,13 @@ def _points(series: Series, declared: Figure, source: Source, arms: tuple[str, .
 
 
 def _ends(metric: str, x: str, source: Source, arms: tuple[str, ...]) -> pd.DataFrame:
-    """One row for each trained run that has both values; what only measures another run's weights is left out."""
+    """One row for each run that has both values.
+
+    Beside runs that train, what only measures another's weights is left out: it would stand there twice.
+    """
+    declared = [a for a in arms if a in source.specs]
     parts = []
-    for arm in (a for a in arms if a in source.specs and source.specs[a].task == "train"):
+    for arm in [a for a in declared if source.specs[a].task == "train"] or declared:
         runs = source.of(arm)
         at, values = column(runs, x), column(runs, metric)
         if at is not None and values is not None:

@@ -10,10 +10,11 @@ from importlib import resources
 from pydantic import TypeAdapter, ValidationError
 
 from shared.paper import Paper
-from shared.report.claims import Verdict, is_exact, said
+from shared.report.claims import Verdict, is_exact, is_late, said
 from shared.report.data import ReportError
 from shared.report.grid import Column, Grid
 from shared.spec import Frozen
+from shared.stats.posthoc import POST_HOC
 
 FILE = "questions.toml"
 
@@ -78,6 +79,6 @@ def _together(paper: str, claims: Iterable[str], judged: Mapping[tuple[str, str]
     for claim in claims:
         verdict = judged.get((paper, claim), {"outcome": "not-run", "scale": None})
         at = "" if is_exact(verdict) or not verdict["scale"] else f" at {verdict['scale']} scale"
-        late = " (post hoc)" if str(verdict.get("reason")).startswith("post hoc") else ""
+        late = f" ({POST_HOC})" if is_late(verdict) else ""
         found.setdefault(f"{said(verdict)}{at}", []).append(claim + late)
     return [f"{outcome}: {', '.join(ids)}" for outcome, ids in found.items()]

@@ -22,18 +22,18 @@ _MARK = "\ue000"
 """Carries the line breaks of table cells through pandoc, which reads no HTML here."""
 
 
-def to_typst(markdown: str, title: str, scales: str) -> str:
+def to_typst(markdown: str, title: str) -> str:
     """The whole Typst document."""
     arguments = ["--standalone", "--wrap=none", _COLUMNS, f"--template={TEMPLATES / 'report.typ'}",
-                 f"--variable=title:{title}", f"--variable=scales:{scales}"]  # fmt: skip
+                 f"--variable=title:{title}"]  # fmt: skip
     text = pypandoc.convert_text(markdown.replace(BREAK, _MARK), "typst", format=_READ, extra_args=arguments)
     return text.replace(_MARK, "#linebreak();")
 
 
-def to_pdf(markdown: str, folder: Path, title: str, scales: str) -> Path:
+def to_pdf(markdown: str, folder: Path, title: str) -> Path:
     """``folder/report.pdf``; images are looked up in ``folder``. The same markdown gives the same bytes."""
     source = folder / "report.typ"
-    source.write_text(to_typst(markdown, title, scales), encoding="utf-8")
+    source.write_text(to_typst(markdown, title), encoding="utf-8")
     try:
         pdf = typst.compile(source, root=folder, ignore_system_fonts=True, format="pdf", timestamp=0)
     finally:

@@ -11,6 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 
 UNCOMMITTED = "0" * 40
+POST_HOC = "post hoc"
+"""With this the reason of an outcome begins whose rule was written or edited after runs that it judges."""
 _TEXT = r"""("(?:[^"\\]|\\.)*"|'[^']*')"""
 REMARK = re.compile(
     rf"\s*((where|no_numbers|reason|command)\s*=\s*{_TEXT}\s*|requires\s*=\s*\[.*\]\s*|(once|own)\s*=\s*true\s*)?"

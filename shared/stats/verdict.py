@@ -35,7 +35,7 @@ from shared.stats import rules
 from shared.stats.chance import at_chance
 from shared.stats.claims import Claim, ClaimError, Strength, Test, load_claims
 from shared.stats.intervals import StatsError, places
-from shared.stats.posthoc import posthoc
+from shared.stats.posthoc import POST_HOC, posthoc
 from shared.stats.reference import printed_for, references
 from shared.stats.rules import ALPHA, Result
 from shared.stats.samples import CHANCE, Elementary, MissingRuns, Runs, expand
@@ -92,7 +92,7 @@ def _premised(verdict: dict[str, Any], premises: dict[str, str]) -> dict[str, An
 
 
 def _after_mark(reason: str, lead: str) -> str:
-    mark = "post hoc: "
+    mark = f"{POST_HOC}: "
     return f"{mark}{lead}{reason.removeprefix(mark)}" if reason.startswith(mark) else lead + reason
 
 
@@ -242,7 +242,7 @@ def _speak(paper: Paper, claim: Claim, judged: Judged, base: dict[str, Any]) -> 
     if preset != "smoke":
         past = posthoc(paper.folder, paper.folder / "claims.toml", claim.id, _revisions(used))
         if past.posthoc:
-            lead = f"post hoc: {lead}"
+            lead = f"{POST_HOC}: {lead}"
         elif past.posthoc is None:
             rest += f"; cannot tell whether the claim precedes its runs ({past.note})"
     kept = [t for t in claim.test if t.speaks_at(acts_as)]

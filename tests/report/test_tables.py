@@ -188,15 +188,15 @@ def test_status_counts_outcomes_by_scale(paper, runs, verdicts):
     status = blocks.readme_blocks([paper], {"goyal": runs}, {"goyal": verdicts})["status"]
     row = status.splitlines()[-1]
     assert [c.strip() for c in row.strip("|").split("|")] == [
-        "Goyal et al. 2017", "reduced", str(len(runs[0])), "1", "1", "1", "1", "1", "–"
+        "Goyal et al. 2017", "reduced", str(len(runs[0])), "1", "1", "1", "1", "1", "0", "–"
     ]  # fmt: skip
     apart = [{**verdicts[0], "rule": "exact", "outcome": found, "scale": "paper"} for found in
              ("reproduced", "not-reproduced")] + [{**verdicts[-1], "scale": None}]  # fmt: skip
     status = blocks.readme_blocks([paper], {"goyal": runs}, {"goyal": [*verdicts, *apart]})["status"]
     assert status.count("Goyal") == 1, "exact checks and claims not run are of no scale: they make no row"
-    assert status.splitlines()[-1].endswith("| 1 | 1 | 1 | 1 | 2 | 1 of 2 hold |")
+    assert status.splitlines()[-1].endswith("| 1 | 1 | 1 | 1 | 2 | 0 | 1 of 2 hold |")
     status = blocks.readme_blocks([paper], {}, {"goyal": apart})["status"]
-    assert status.splitlines()[-1].endswith("| 1 | 1 of 2 hold |"), "and are told where nothing has run"
+    assert status.splitlines()[-1].endswith("| 1 | 0 | 1 of 2 hold |"), "and are told where nothing has run"
     own = {**verdicts[0], "own": True}
     status = blocks.readme_blocks([paper], {"goyal": runs}, {"goyal": [*verdicts, own]})["status"]
     assert "| 1 + 1 | 1 |" in status, "one is the paper's, one is put to it by us"
