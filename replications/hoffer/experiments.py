@@ -1,6 +1,7 @@
 """What is run for Hoffer, Hubara and Soudry 2017: declarations only.
 
-The main arms are the released code as it stands, at the batches that the paper's text has: |B_S| = 128, |B_L| = 4096.
+The main arms follow the released code in how it trains (momentum reset, mirrored digits, clipping) and the paper in
+batches (|B_S| = 128, |B_L| = 4096), in the base of the √ rule and in regime adaptation.
 What text and code do not agree on has arms of its own, each of which changes one thing. Net F1 runs at the paper's own
 scale (preset ``paper``); ResNet44 and C1 run reduced, on 4,096 CIFAR-10 images.
 
@@ -23,7 +24,7 @@ from shared.spec import DataSpec, Frozen, ModelSpec, OptimizerSpec, Preset, RunS
 PROTOCOL = 1
 SEEDS = (1, 2, 3, 4, 5)
 CURVE_SEEDS = (1, 2, 3)
-"""Of families of curves, and of arms of F1 that take back one thing whose effect is large beside the seeds' spread."""
+"""Of families of curves, and of arms of F1 that take back one thing: as many as two cores bear."""
 LONG_SEEDS = (1, 2)
 """Of the runs of 1,600 epochs."""
 PER_OCTAVE = 8
@@ -280,9 +281,10 @@ def _paper_sweeps() -> tuple[Sweep, ...]:
         of("f1", "ra-32", f"{ra}: 1,600 epochs", ("ra",), LONG_SEEDS),
         of("f1", "noise", "Multiplicative noise in place of the √ rule", ("noise",)),
         of("f1", "unflipped-rest", unflipped, ("lr-unflipped", "gbn-unflipped"), CURVE_SEEDS),
+        of("f1", "unflipped-ra-8", f"{unflipped}, in the adapted regime", ("ra-8-unflipped",), CURVE_SEEDS),
         of("f1", "momentum-rest", momentum, ("sb-kept", "lr-kept", "gbn-kept"), CURVE_SEEDS),
         of("f1", "scripts", "LB and +LR as in the released scripts: 2048, rates scaled from 256",
-           ("batch-2048", "lr-2048"), CURVE_SEEDS),
+           ("batch-2048", "lr-2048")),
         of("f1", "replacement", replaced, ("sb-replaced", "lb-replaced"), CURVE_SEEDS),
         Sweep("f1-potential", "The loss at random points around the start",
               tuple(potential("paper", "f1", s) for s in CURVE_SEEDS)),
@@ -369,7 +371,8 @@ def counterpart(spec: RunSpec) -> HofferSpec | None:
 def roles(preset: Preset) -> dict[str, str | tuple[str, ...]]:
     """Names for the arm templates of claims and figures: kinds of ResNet44's arms, by batch.
 
-    ``x2`` to ``x16`` and ``gbn_x2`` to ``gbn_x16`` are those of one batch, |B|/|B_S| = 2 to 16; ``half`` is |B_S|/2.
+    ``x2`` to ``x16`` and ``gbn_x2`` to ``gbn_x16`` are those of one batch, |B|/|B_S| = 2 to 16; ``half`` and
+    ``gbn_half`` are |B_S|/2.
     """
     kinds, n = family(preset), NETS[preset]["r44"]
     reaching = tuple(k for k in kinds[1:] if arm(preset, "r44", k, 1).compare_at)
@@ -379,6 +382,7 @@ def roles(preset: Preset) -> dict[str, str | tuple[str, ...]]:
         **{f"x{r}": kind for r, kind in by_ratio.items()},
         **{f"gbn_x{r}": "gbn" if kind == "lb" else f"gbn-{kind}" for r, kind in by_ratio.items()},
         "half": f"batch-{n.small // 2}",
+        "gbn_half": f"gbn-batch-{n.small // 2}",
         "net": tuple(NETS[preset]),
         "rising": kinds,
         "falling": kinds[::-1],
