@@ -9,6 +9,7 @@ from typing import Any
 
 from shared.report.data import ReportError
 from shared.report.grid import Column, Grid, number
+from shared.report.units import unit
 from shared.stats.intervals import PLACES, places
 from shared.stats.posthoc import POST_HOC
 
@@ -173,10 +174,11 @@ def _labelled(label: Any, text: str) -> str:
 
 
 def rule(verdict: Verdict) -> str:
-    """``greater, 0.50``, and below it the columns that it reads."""
+    """``greater, 0.50``, and below it the columns that it reads, each with its unit."""
     margin = verdict.get("margin")
     text = f"{verdict.get('rule') or '–'}" + (f", {value(margin)}" if margin not in (None, "") else "")
-    return "\n".join([text, *(f"`{name}`" for name in verdict.get("metric") or ())])
+    columns = (", ".join(filter(None, (f"`{name}`", unit(name)))) for name in verdict.get("metric") or ())
+    return "\n".join([text, *columns])
 
 
 def as_json(verdicts: Sequence[Verdict]) -> str:

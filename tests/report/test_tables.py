@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from replications.goyal.figures import TABLES
-from shared.report import blocks, ledger, tables
+from shared.report import blocks, claims, ledger, tables
 from shared.report.data import ReportError, Source
 from shared.report.grid import Column, Grid, number, short
 
@@ -200,3 +200,21 @@ def test_status_counts_outcomes_by_scale(paper, runs, verdicts):
     own = {**verdicts[0], "own": True}
     status = blocks.readme_blocks([paper], {"goyal": runs}, {"goyal": [*verdicts, own]})["status"]
     assert "| 1 + 1 | 1 |" in status, "one is the paper's, one is put to it by us"
+
+
+@pytest.mark.parametrize(("metric", "words"), [
+    ("val/error", "greater, 0.50\n`val/error`, %"),
+    ("log10/sharp10k/full-sign@0.001", "greater, 0.50\n`log10/sharp10k/full-sign@0.001`, decades"),
+    ("full/train_loss", "greater, 0.50\n`full/train_loss`, nats"),
+    ("sharp/full@0.001/at_bound", "greater, 0.50\n`sharp/full@0.001/at_bound`"),
+    ("diffusion/all/log-over-sqrt", "greater, 0.50\n`diffusion/all/log-over-sqrt`, AICc"),
+])  # fmt: skip
+def test_a_rule_names_the_columns_that_it_reads_with_their_units(metric, words):
+    assert claims.rule({"rule": "greater", "margin": 0.5, "metric": [metric]}) == words
+
+
+def test_an_outcome_written_after_its_runs_is_marked_and_counted(paper, runs, verdicts):
+    late = [{**v, "reason": f"post hoc: {v['reason']}"} if v["outcome"] == "reproduced" else v for v in verdicts]
+    status = blocks.readme_blocks([paper], {"goyal": runs}, {"goyal": late})["status"]
+    assert status.splitlines()[-1].endswith("| 1 | 1 | 1 | 1 | 1 | 1 | – |")
+    assert claims.outcomes(late, "goyal").markdown().count("`reproduced`<br>post hoc") == 1
