@@ -125,7 +125,7 @@ def _dinh(module: Module, data: Any, parents: list[Path]) -> tuple[Rows, dict[st
     The summary holds ``spec.measure`` of the rescaled SB solution; for ``sb``, ``sb-rescaled``, ``lb`` and
     ``lb-matched`` (LB rescaled to SB's norms) the full-space value and the share of weights that it took to their
     bounds, the value by sign ascent, the adaptive one and the top Hessian eigenvalue; and the largest difference
-    between the logits of SB and its rescaling.
+    between the logits of SB and its rescaling, and of LB and its own.
     """
     measure = _measure(module)
     images, labels = data.plain("train", measure.images)
@@ -135,6 +135,7 @@ def _dinh(module: Module, data: Any, parents: list[Path]) -> tuple[Rows, dict[st
     found = measured(nets["sb-rescaled"], data, measure, None, module.spec.seed)
     found |= _logarithms(found)
     found["logit_difference"] = rescale.logit_difference(nets["sb"], nets["sb-rescaled"], images)
+    found["logit_difference/lb-matched"] = rescale.logit_difference(nets["lb"], nets["lb-matched"], images)
     rows = []
     for index, (name, net) in enumerate(nets.items()):
         objective = Objective(net, images, labels)
