@@ -314,10 +314,12 @@ def test_a_smaller_run_stands_for_a_declared_run_of_the_paper_or_for_none(paper:
 
 
 @papers
-def test_a_run_of_the_paper_stands_for_itself_or_is_ours_alone(paper: Paper):
-    stands = [paper.counterpart(spec) for spec in declared(paper.key, "paper")]
-    assert any(stands)
-    assert all(other in (spec, None) for spec, other in zip(declared(paper.key, "paper"), stands, strict=True))
+def test_a_run_of_the_paper_stands_for_its_own_arm_or_is_ours_alone(paper: Paper):
+    """For itself, but where the paper is known to have another setting."""
+    stands = [(spec, paper.counterpart(spec)) for spec in declared(paper.key, "paper")]
+    found = [(spec, other) for spec, other in stands if other is not None]
+    assert found
+    assert all((other.arm, other.seed, other.preset) == (spec.arm, spec.seed, "paper") for spec, other in found)
 
 
 @papers

@@ -162,7 +162,8 @@ FIGURES = (
     _lambda_figure(
         "fig1", "Figure 1", "Accuracy and mean margin against λ",
         "In the paper: random labels are memorised when λ is small, with the test set at chance; true labels are "
-        "learnt and generalise. The margin falls as λ falls, and at small λ is half as large again on true labels.",
+        "learnt and generalise. The margin falls as λ falls, and at small λ is half as large again on true labels "
+        "(from memory).",
         _both(_against_lambda), "fig1.csv",
     ),
     _lambda_figure(
@@ -187,8 +188,8 @@ FIGURES = (
     ),
     _gap(
         "fig3", "Figure 3", "Small and full batch along training",
-        "In the paper: the small batch is slower at first and ahead after about 1,000 updates; the test loss rises "
-        "late at both.",
+        "In the paper (from memory): the small batch is slower at first and ahead after about 1,000 updates; the test "
+        "loss rises late at both.",
         "gap", ("", "", "solid"),
     ),
     Curves(
@@ -277,8 +278,8 @@ FIGURES = (
     ),
     _gap(
         "fig8", "Figure 8", "Small and full batch with L2",
-        "Dashed: without (Figure 3). In the paper: a much smaller gap, a full batch that converges later, a test loss "
-        "that no longer rises.",
+        "Dashed: without (Figure 3). In the paper: a much smaller gap, a full batch that converges later and, from "
+        "memory, a test loss that no longer rises.",
         "l2, gap", (", L2", "l2-", "solid"), ("", "", "dash"),
     ),
     Curves(

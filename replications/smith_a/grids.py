@@ -65,7 +65,7 @@ law does not have: one that has not moved, and one ∝ √N. A peak at the end o
 extended, by the factor of its last step, on that side. Before they ran, the grids at ε = 0.1, at m = 0 and 0.5 with
 summed gradients and at 200 and 3200 units were given smaller batches, because the main curve had its peak at 20.
 Extended after their runs: ε = 10, best at 500, up to the full batch; N = 5,000 and 20,000, best at 30 and 45, down to
-where nothing trains, and then 40,000 and 60,000, not run by then, in the same way; averaged m = 0 and 3200 units, where
+10, and then 40,000 and 60,000, not run by then, in the same way; averaged m = 0 and 3200 units, where
 one seed of five had its best batch at the upper end. Sizes and widths share the main curve's batches, so that a peak
 that stays where it is reads the same.
 """
