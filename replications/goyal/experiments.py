@@ -3,7 +3,7 @@
 The paper's set-up is ``paper_spec``: ImageNet, ResNet-50, 90 epochs, batches of 64 … 64k. ``reduced`` and ``smoke`` are
 functions of such a spec. Every batch is k workers of n = 32 images: 8192 = 256 × 32, and here 256 = 8 × 32.
 
-    make replicate-goyal                 reduced: Fashion-MNIST, five seeds, about an hour on two cores
+    make replicate-goyal                 reduced: Fashion-MNIST, five seeds, an hour and a half on two cores
     make replicate-goyal PRESET=paper    ImageNet through DATA_DIR: 450k updates of ResNet-50 for each base run
     make smoke-goyal                     digits, seconds
 """
@@ -91,11 +91,11 @@ def size(batch: int) -> str:
 
 
 def _rates(variant: Variant, batch: int, setup: Setup) -> dict[str, Any]:
-    """η̂ = kη under the arm's rule; a warm-up only above the base batch (§5.1), starting from η."""
+    """η̂ = kη under the arm's rule; a warm-up only above the base batch (§5.1), starting from the base's rate always."""
     return {
         "lr": scaled_lr(variant.factor * setup.base_lr, batch, setup.base, variant.rule),
         "warmup": variant.warmup if batch > setup.base else "none",
-        "warmup_lr": variant.factor * setup.base_lr,
+        "warmup_lr": setup.base_lr,
     }
 
 
@@ -178,10 +178,13 @@ def _suffix(arm: str) -> str:
 
 
 def counterpart(spec: RunSpec) -> GoyalSpec | None:
-    """The paper-preset spec that an arm stands for; None for tuning and pilot runs, which are ours alone."""
-    if not spec.arm.startswith("kn-"):
-        return None
+    """The paper-preset spec that an arm stands for; None for what is ours alone.
+
+    These are tuning and pilot runs, and ablations at twice the last good batch.
+    """
     suffix = _suffix(spec.arm)
+    if not spec.arm.startswith("kn-") or (suffix and spec.batch_size == 2 * SETUPS[spec.preset].large):
+        return None
     return paper_spec(_place(spec.batch_size, suffix, SETUPS[spec.preset], SETUPS["paper"]), suffix, spec.seed)
 
 
