@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 from collections import defaultdict
@@ -17,6 +18,7 @@ from shared.models import build, indivisible
 from shared.optim import make_optimizer
 from shared.paper import Paper
 from shared.report.build import findings
+from shared.report.declare import Points
 from shared.report.tables import CHOOSING
 from shared.spec import PRESETS, Execution, RunSpec, SpecError, canonical, diff, flatten, override, parse
 from shared.training import fitting
@@ -357,6 +359,16 @@ def test_batches_fit_into_the_data(paper: Paper, preset):
     for spec in declared(paper.key, preset):
         if spec.data.train_size is not None:
             assert spec.batch_size <= spec.data.train_size
+
+
+@papers
+def test_points_are_of_what_their_axis_names(paper: Paper):
+    """A series takes the training error where it names no column, which on an axis of the test error is another one."""
+    for figure in importlib.import_module(f"replications.{paper.key}.figures").FIGURES:
+        for panel in figure.panels if isinstance(figure, Points) else ():
+            label = panel.y_label or figure.y_label
+            read = {s.metric for s in panel.series}
+            assert "test" not in label or not any("train" in metric for metric in read), (figure.key, label, read)
 
 
 # Nets

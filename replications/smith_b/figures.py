@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.report.declare import Cell, Curves, Panel, Points, Row, Series, Table
+from shared.report.declare import SCORE, Cell, Curves, Panel, Points, Row, Series, Table
 
 ACCURACY = "100-val/error"
 SCHEDULES = (
@@ -96,7 +96,8 @@ FIGURES = (
         where="Appendix B, Figure 8",
         title="Test error against the initial rate at a constant batch",
         caption="The decaying schedule. The paper's figure was not at hand; from memory it rises from 0.4 on.",
-        panels=(Panel("", (Series("decaying schedule", "lr-*"), Series("the rate kept here", "decay", color="base"))),),
+        panels=(Panel("", (Series("decaying schedule", "lr-*", SCORE),
+                           Series("the rate kept here", "decay", SCORE, "base"))),),
         sweep="rates",
         x="lr",
         x_label="initial learning rate",
