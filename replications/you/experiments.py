@@ -136,7 +136,7 @@ def _held_out(spec: YouSpec) -> YouSpec:
     return spec.but(data=data, eval_every=spec.epochs)
 
 
-# -- is it needed? Trials with equal budgets (Nado et al. 2021) --------------------------------------------------------
+# -- is it needed? Trials with equal budgets (after Nado et al. 2021) -------------------------------------------------
 
 TRIALS, GROUP = 32, 4
 LOWEST = {"nesterov": 0.01, "lars": 0.6, "adam": 1e-4}
@@ -183,7 +183,7 @@ def _needed(preset: Preset, seeds: tuple[int, ...]) -> tuple[Sweep, ...]:
         return trial(name, BEST_TRIAL[name], preset, seed).but(arm=f"needed-{name}", eval_every=1)
 
     return (
-        Sweep("needed", "The best of 32 trials of each optimizer, trained anew (Nado et al. 2021)",
+        Sweep("needed", "The best of 32 trials of each optimizer, trained anew (after Nado et al. 2021)",
               tuple(again(n, s) for n in LOWEST for s in seeds)),
         Sweep("needed-of-four", "Five separate searches of four trials each",
               tuple(search(n, "best-of-4", s) for n in LOWEST for s in seeds)),

@@ -152,7 +152,7 @@ FIGURES = (
     ),
     Figure(
         key="needed",
-        where="Beyond the paper, Nado et al. 2021",
+        where="Beyond the paper, after Nado et al. 2021",
         title="Expected test accuracy of the best of k trials",
         caption="32 trials each, quasi-random in boxes of one size (rate, weight decay, momentum, warm-up), AlexNet-BN "
         "at the batch for 32K; chosen on held-out images. The ends are those of the middle 90 % over resampled trials.",
@@ -302,7 +302,7 @@ TABLES = (
     ),
     Table(
         key="needed",
-        where="Beyond the paper, Nado et al. 2021",
+        where="Beyond the paper, after Nado et al. 2021",
         title="Is LARS needed? AlexNet-BN at the batch for 32K, 32 trials of each optimizer",
         rows=tuple(Row(name, f"needed-{name.lower()}") for name in ("Nesterov", "LARS", "Adam")),
         sweep="needed, needed-of-four, needed-curve",
