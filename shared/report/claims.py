@@ -200,7 +200,7 @@ def overview(entries: Sequence[tuple[str, str, int, Sequence[Verdict]]]) -> Grid
     """
     columns = (Column("paper", 19), Column("scale", 9), Column("runs", 7, "right"),
                *(Column(name, max(10, len(name) + 1), "right") for name in OUTCOMES),
-               Column(f"of these {POST_HOC}", 10, "right"), Column("exact checks", 14, "right"))  # fmt: skip
+               Column(POST_HOC, 10, "right"), Column("exact checks", 14, "right"))  # fmt: skip
     rows = tuple((paper, scale, str(runs), *_counts(verdicts), str(sum(map(is_late, verdicts))), _exact(verdicts))
                  for paper, scale, runs, verdicts in entries)  # fmt: skip
     return Grid("status", "Claims by outcome", columns, rows)
