@@ -40,7 +40,8 @@ PAPER = Paper(
         "larger batch has it in proportion: that the batch fails beyond the last good one cannot be told here from "
         "its rate being too high or its updates too few. The √ and the unscaled rule at those batches would tell.",
         "In the ledger a batch of the grid is compared with the paper's batch of the same ratio to the base, an "
-        "ablation with the paper's arm in the same role: at the base, at the last good batch or at twice that.",
+        "ablation with the paper's arm in the same role, at the base or at the last good batch; those at twice that "
+        "are ours alone.",
         "At k = 4 the √k rate equals half the linear one, so that `kn-…-sqrt-lr` and `kn-…-lr-x0.5` are one condition; "
         "a G8 result here says nothing about √32.",
         "An epoch drops the images left over after its last full batch; the paper does not say what it does.",

@@ -69,7 +69,7 @@ PAPER = Paper(
         "C-longer and H2-log-later, were written when the other arms had been seen and ``sb-long`` had not.",
         "The random potential of the small net is measured up to a distance of 3, a seventh of the norm of its weights "
         "at the start, as the slides' 10 is of ResNet44's; over 500 images instead of 1,000.",
-        "Most arms of F1 that take back one thing have three seeds, which tell effects of a tenth of a point; regime "
+        "Most arms of F1 that take back one thing have three seeds, which tell effects of a seventh of a point; regime "
         "adaptation at 4,096 has two, which cannot settle the printed level (H5-F1-level needs a spread below 0.03).",
         "RA is evaluated every |B_L|/|B_S| epochs, so that its best epoch is the best of as many evaluations as SB's; "
         "the released code evaluates every epoch.",

@@ -57,7 +57,7 @@ class KeskarSpec(RunSpec):
     """Epochs after which the weights are kept for other runs to start from."""
     measure: Measure | None = None
     second: Measure | None = None
-    """Further measurements, on other images than ``measure`` takes."""
+    """Further measurements, on other images or at other epochs than ``measure`` has."""
 
     def extra_samples(self, train_size: int) -> float:
         measures = (m for m in (self.measure, self.second) if m)

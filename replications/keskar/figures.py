@@ -233,7 +233,7 @@ FIGURES = (
         title="Sharpness against the ratio of rate to batch, and accuracy against sharpness",
         caption="Ours alone: sign-gradient ascent at ε = 1e-3 over 10,000 images on every solution of F1. Were "
         "sharpness one of the batch, SB and LB would be two curves in the middle too; were it one of the noise alone, "
-        "all points would be one. LB that began at an iterate of SB (Figure 5; the later, the flatter) is not on it. "
+        "all points would lie on one. LB that began at an iterate of SB (Figure 5; the later, the flatter) does not. "
         "The right panel leaves out the search for rates, which trains on fewer images.",
         panels=(
             _solutions("against the rate", SIGN, _from_iterates(SIGN)),
@@ -310,8 +310,7 @@ TABLES = (
     _own("early", "Beyond Table 3", "Sharpness of F1 at 1e-3 before the plateau, over all 60,000 images", "f1-early",
          tuple(Row(f"epoch {e}", f"/epoch-{e}") for e in EARLY),
          *(Cell(f"{b} {word}", f"{metric}{{row}}", f"f1-{a}-early") for b, a, _ in BATCHES
-           for word, metric in (("train %", TRAIN), ("sharpness", "sharp/full@0.001"),
-                                ("in a subspace", "sharp/subspace@0.001")))),
+           for word, metric in (("train %", TRAIN), ("sharpness", "sharp/full@0.001")))),
     _own("stopping", "Beyond Table 3", "Sharpness of F1 at 1e-3 by stopping point and maximiser, over 10,000 "
          "images (Table 3 has all)", "f1-path", (*STOPS, *PLATEAUS),
          Cell("train loss", LOSS), *BY_MAXIMISER),

@@ -50,7 +50,7 @@ UPDATES = {
     "resnet-50-increase": (9_384, 0, None),
     "resnet-50-double": (7_038, 0, None),
 }
-"""Arm: (updates by arithmetic, least and most that the paper says; None where no count of it is known)."""
+"""Arm: (updates by arithmetic, least and most that the paper says; None where no count is known but from memory)."""
 # batch, momentum, images → epochs that the accumulator takes to warm up
 WARMUPS = (
     (128, 0.9, CIFAR, "0.026"),

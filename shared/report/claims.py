@@ -198,9 +198,9 @@ def overview(entries: Sequence[tuple[str, str, int, Sequence[Verdict]]]) -> Grid
     ``5 + 3``: five claims of the paper and three of ours. The column after the outcomes says how many of them are
     post hoc.
     """
-    columns = (Column("paper", 19), Column("scale", 9), Column("runs", 7, "right"),
+    columns = (Column("paper", 19), Column("scale", 11), Column("runs", 6, "right"),
                *(Column(name, max(10, len(name) + 1), "right") for name in OUTCOMES),
-               Column(POST_HOC, 10, "right"), Column("exact checks", 14, "right"))  # fmt: skip
+               Column(POST_HOC, 7, "right"), Column("exact checks", 14, "right"))  # fmt: skip
     rows = tuple((paper, scale, str(runs), *_counts(verdicts), str(sum(map(is_late, verdicts))), _exact(verdicts))
                  for paper, scale, runs, verdicts in entries)  # fmt: skip
     return Grid("status", "Claims by outcome", columns, rows)
