@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from replications.keskar.experiments import OWN_SCALE, PROTOCOL, KeskarSpec, counterpart, roles, sweeps
+from replications.keskar.arms import PROTOCOL, KeskarSpec
+from replications.keskar.experiments import OWN_SCALE, counterpart, roles, sweeps
 from shared.paper import Paper
 
 PAPER = Paper(

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from replications.keskar.experiments import EARLY, TUNE_LRS, WARM
+from replications.keskar.arms import WARM
+from replications.keskar.experiments import EARLY, TUNE_LRS
 from shared.report.declare import Cell, Curves, Panel, Points, Row, Series, Table
 from shared.spec import Preset
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from replications.keskar import method
-from replications.keskar.experiments import KeskarSpec
+from replications.keskar.arms import KeskarSpec
 from shared.callbacks.curvature import Curvature, measured
 from shared.callbacks.snapshots import Snapshots, snapshot
 from shared.curvature import hessian, paths, rescale

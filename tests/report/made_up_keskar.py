@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from replications.keskar import PAPER
-from replications.keskar.experiments import KeskarSpec
+from replications.keskar.arms import KeskarSpec
 from shared.spec import Preset, flatten
 
 STUCK = ("f1-sb-path", 1)

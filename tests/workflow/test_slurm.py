@@ -55,7 +55,7 @@ def test_a_cpu_pack_asks_for_one_core_and_trains(submitted):
     assert code == 0, said
     asked = options(fake / "sbatch.log")
     assert len(asked) == 1  # six tiny runs are one job
-    assert asked[0].items() >= {"--ntasks": "1", "--cpus-per-task": "1", "--mem": "4000", "-t": "30"}.items()
+    assert asked[0].items() >= {"--ntasks": "1", "--cpus-per-task": "1", "--mem": "6000", "-t": "30"}.items()
     assert not {"--gpus", "--nodes", "--ntasks-per-node"} & set(asked[0])
     assert len(list(results.glob("runs/toy/reduced/*/done.json"))) == 6
 
