@@ -355,7 +355,7 @@ def roles(preset: Preset) -> dict[str, str | tuple[str, ...]]:
     }
 
 
-OURS = ("pilot-", "tune-", "tuned-", "evidence-iid", "acc-b-", "bopt-acc-b", "fit-acc-b", "epochs-", "fresh-",
+OURS = ("pilot-", "tune-", "tuned-", "evidence-iid", "acc-b-", "epochs-", "fresh-",
         "replacement-", "width-", "bopt-width-", "fit-width", "time-", "bopt-time-")  # fmt: skip
 """Arms that the paper does not have."""
 
@@ -363,8 +363,10 @@ OURS = ("pilot-", "tune-", "tuned-", "evidence-iid", "acc-b-", "bopt-acc-b", "fi
 def counterpart(spec: RunSpec) -> RunSpec | None:
     """The paper-preset spec that an arm stands for; None for what the paper does not have."""
     if spec.preset == "paper":
-        summed = spec.arm.startswith(("acc-m", "bopt-acc-m", "fit-acc-m"))  # Figure 7 is at the main curve's rate
-        return None if spec.arm.startswith(OURS) else spec.but(lr=1.0) if summed else spec
+        if spec.arm.startswith(OURS):
+            return None
+        summed = spec.arm.startswith(("acc-m", "bopt-acc-m", "fit-acc-m"))
+        return spec.but(lr=1.0) if summed else spec  # Figure 7 is at the main curve's rate
     return _of_paper().get((re.sub("^fashion-", "", spec.arm), spec.seed))
 
 
