@@ -6,7 +6,8 @@ from shared.report.declare import Curves, Panel, Points, Row, Series, Table
 from shared.spec import RunSpec
 
 KN = "kn={kn}, η={lr:.3g}"
-BASE = Series(KN, "kn-{base}", color="base")
+TRAIN = "train/error"
+BASE = Series(KN, "kn-{base}", TRAIN, "base")
 
 
 def workers(spec: RunSpec) -> int:
@@ -20,7 +21,7 @@ def gamma(spec: RunSpec) -> int:
 
 
 def _against_base(title: str, arm: str) -> Panel:
-    return Panel(title, (BASE, Series(KN, arm)))
+    return Panel(title, (BASE, Series(KN, arm, TRAIN)))
 
 
 def _warmups(batch: str) -> tuple[Panel, ...]:
@@ -82,8 +83,8 @@ FIGURES = (
             Panel(
                 "training (dashed) and validation",
                 (
-                    Series("train kn={kn}", "kn-{base}", color="base", dash="dash"),
-                    Series("train kn={kn}", "kn-{large}", dash="dash"),
+                    Series("train kn={kn}", "kn-{base}", TRAIN, "base", "dash"),
+                    Series("train kn={kn}", "kn-{large}", TRAIN, dash="dash"),
                     Series("val kn={kn}", "kn-{base}", "val/error", "base"),
                     Series("val kn={kn}", "kn-{large}", "val/error"),
                 ),
@@ -106,7 +107,7 @@ FIGURES = (
         where="Figure 5",
         title="Training error of the small batch at two learning rates",
         caption="In the paper: the end errors are close, the curves are not; curves that coincide are a sharper test.",
-        panels=(Panel("kn={kn}", (BASE, Series(KN, "kn-{base}-lr-x2"))),),
+        panels=(Panel("kn={kn}", (BASE, Series(KN, "kn-{base}-lr-x2", TRAIN))),),
         sweep="lr-rules",
         y_label="training error %",
         columns=1,

@@ -32,7 +32,7 @@ class Series:
     label: str
     arm: str
     """Arm template; for a curve, a role that holds several values makes one panel for each."""
-    metric: str = "train/error"
+    metric: str
     """Column of the history table for a curve, of the rows table for points."""
     color: str = "large"
     """Key of ``shared.report.style.COLORS``: the same part has the same colour in every figure."""
