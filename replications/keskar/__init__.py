@@ -68,6 +68,7 @@ PAPER = Paper(
         "The paper does not say whether its standard deviations have n or n − 1 in the denominator; ours have n − 1.",
         "Reference points of Figures 2 to 7 are digitised from the vector paths of the figures; Figure 4 draws "
         "overshooting splines through an unstated number of runs: good to a point and to 30 %.",
+        "Table 7's three steps of Adam on a batch go on with the moments of the batch before; the paper does not say.",
         "ADAGRAD, SGD, adaQN, adversarial and stability training (K13, K14) have neither settings nor numbers in the "
         "paper and are not run.",
     ),

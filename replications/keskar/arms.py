@@ -37,7 +37,8 @@ class KeskarSpec(RunSpec):
 
     def extra_samples(self, train_size: int) -> float:
         measures = (m for m in (self.measure, self.second) if m)
-        return sum(m.samples(train_size, self.epochs or 1) for m in measures)
+        again = (self.inner_steps - 1) * train_size * (self.epochs or 0)
+        return again + sum(m.samples(train_size, self.epochs or 1) for m in measures)
 
 
 @dataclass(frozen=True)

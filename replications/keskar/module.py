@@ -79,13 +79,14 @@ class Module(ClassifierModule):
         return bool(patience and method.plateaued(losses, patience, self.spec.plateau_delta))
 
     def summarise(self, rows: Rows) -> dict[str, float]:
-        """The last measured values, those of each measured epoch of a path, and log10 of every sharpness."""
+        """The values at the end, those of each measured epoch of a path, and log10 of every sharpness."""
         found: dict[str, float] = {}
+        columns: dict[str, float] = {}
         for row in rows:
             columns = {k: v for k, v in row.items() if k.startswith(("full/", "sharp", "distance"))}
-            found |= columns
             if self.spec.measure and len(self.spec.measure.at) > 1:
                 found |= {f"{k}/epoch-{row['epoch']:g}": v for k, v in columns.items() if k.count("/") < 2}
+        found |= columns
         return found | _logarithms(found)
 
 

@@ -28,7 +28,7 @@ class Checkpoints(pl.Callback):
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs, batch, batch_idx: int) -> None:
         # In the middle of an accumulation group the gradients are not part of a checkpoint; and of one taken between
         # an update and its evaluation Lightning forgets, on resume, that the evaluation is still to come.
-        whole = (batch_idx + 1) % (trainer.accumulate_grad_batches * self.look_every) == 0
+        whole = (batch_idx + 1) % trainer.accumulate_grad_batches == 0 and trainer.global_step % self.look_every == 0
         if whole and not evaluates_after(trainer, pl_module.spec, trainer.global_step):
             self._save_if_due(trainer)
 

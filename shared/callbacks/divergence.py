@@ -20,7 +20,7 @@ class DivergenceStop(pl.Callback):
         self.diverged = False
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs, batch, batch_idx: int) -> None:
-        if (batch_idx + 1) % self.every == 0:
+        if (trainer.fit_loop.total_batch_idx + 1) % self.every == 0:  # counted over epochs, which may be shorter
             self._look(trainer, pl_module)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: Any) -> None:

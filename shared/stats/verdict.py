@@ -161,9 +161,10 @@ def _apply(claim: Claim, case: Elementary, runs: Runs, margin: float, refute: fl
         return replace(found, label=f"{case.label} − printed")
     elif test.rule in ("equivalent", "greater"):
         distance = bool(case.a[0].against) and not case.b
+        level = not case.b and margin != 0  # "trains to more than 97 %": that a percentage is above 0 says nothing
         d = runs.contrast(case, metric)
         found = rules.equivalent(d, margin, refute) if test.rule == "equivalent" else rules.greater(
-            d, margin, refute, signed=not distance
+            d, margin, refute, signed=not (distance or level)
         )  # fmt: skip
         found = rules.below(found) if test.below else found
     elif test.rule == "curves_overlap":

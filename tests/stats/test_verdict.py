@@ -64,6 +64,14 @@ def test_a_size_refuted_at_paper_scale_is_not_reproduced_even_if_the_sign_is_rig
     assert one(lab, COLD, lab.rows({"b-2": 10, "b-2-cold": 10.3}, "reduced", sd=0.1))["outcome"] == "direction-only"
 
 
+def test_a_level_that_is_missed_has_no_sign_to_be_right_about(lab):
+    """85 where 97 is claimed is above 0 as any percentage is."""
+    level = HEAD + '[[claim.test]]\nrule = "greater"\na = "b-2"\nmargin = 97.0\n'
+    for preset in ("paper", "reduced"):
+        assert one(lab, level, lab.rows({"b-2": 98}, preset))["outcome"] == "reproduced"
+        assert one(lab, level, lab.rows({"b-2": 85}, preset))["outcome"] == "not-reproduced"
+
+
 def test_too_much_spread_is_inconclusive_and_says_how_many_seeds_would_decide(lab):
     found = one(lab, COLD, lab.rows({"b-2": 10, "b-2-cold": 11.5}, sd=1.5))
     assert found["outcome"] == "inconclusive"

@@ -12,6 +12,7 @@ from filelock import FileLock
 from replications.goyal import PAPER
 from replications.goyal.method import learning_rate
 from shared import training
+from shared.callbacks import Checkpoints
 from shared.runs.read import read_run
 from shared.spec import Execution, ModelSpec, SpecError
 from tests.training import runs
@@ -68,6 +69,18 @@ def test_a_diverged_run_is_an_outcome_at_chance_level(tmp_path):
     assert record.summary["status"] == "diverged"
     assert record.summary["val/error"] == record.summary["val/error_last5_median"] == 90
     assert json.loads((training.run_dir(tmp_path, made) / "done.json").read_text())["status"] == "diverged"
+
+
+def test_epochs_of_few_batches_put_off_neither_a_checkpoint_nor_the_look_at_the_loss(tmp_path, monkeypatch):
+    """Seven batches an epoch, evaluated after the tenth alone: both look after 20 batches, in the third epoch."""
+    saved = []
+    monkeypatch.setattr(Checkpoints, "save", lambda self, trainer: saved.append(trainer.global_step))
+    often = Execution(accelerator="cpu", checkpoint_every_s=1e-9)
+    assert training.run(runs.spec("bn-free", epochs=10, eval_every=10), often, tmp_path, PAPER) == "finished"
+    assert saved[0] == 20
+    lost = runs.spec("bn-free", epochs=10, eval_every=10, lr=1e30)
+    assert training.run(lost, CPU, tmp_path, PAPER) == "diverged"
+    assert read_run(training.run_dir(tmp_path, lost)).summary["updates"] < 70
 
 
 def test_length_in_updates_evaluates_on_time(tmp_path):
