@@ -64,7 +64,10 @@ class DataSpec(Frozen):
     """An epoch is one permutation cut into batches; or every batch is drawn afresh from all images, each image at most
     once in it; or every image of every batch is drawn by itself."""
 
-    late = frozenset({"pixels", "subset", "draw"})
+    augment_per: Literal["image", "place"] = "image"
+    """In an epoch that holds an image more than once (``draw``): augmented alike each time, or each time by itself."""
+
+    late = frozenset({"pixels", "subset", "draw", "augment_per"})
 
     @property
     def streamed(self) -> bool:

@@ -204,7 +204,7 @@ def arm(preset: Preset, net: str, kind: str, seed: int) -> HofferSpec:
     if change == "unflipped":
         data = data.model_copy(update={"augment": "shift"})
     elif change == "replaced":
-        data = data.model_copy(update={"draw": "replacement"})
+        data = data.model_copy(update={"draw": "replacement", "augment_per": "place"})
     return HofferSpec(
         paper="hoffer",
         arm=f"{net}-{kind}",

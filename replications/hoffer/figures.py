@@ -121,7 +121,7 @@ FIGURES = (
             _adapted("F1", "f1", ("SB, 128", "sb", "base"), ("RA at 1024", "ra-8", "other"),
                      ("RA at 4096", "ra", "large"), presets=("paper",)),
         ),
-        sweep="r44-table1, f1-ra-8, f1-ra-32",
+        sweep="f1-table1, f1-ra-8, f1-ra-32, r44-table1, r44-ra, r44-fig3",
         x=STEP,
         x_label="updates",
         y_label="validation error %",
@@ -165,10 +165,17 @@ def _variants(net: str, metric: str = ERROR) -> tuple[Cell, ...]:
 
 
 ROWS = tuple(Row(label, net) for label, net in NETS)
+IN_TABLE1 = ", ".join(
+    (
+        "f1-table1",
+        "f1-ra-32",
+        *(f"{net}-{part}" for net in ("r44", "c1", "vgg", "c3", "wrn") for part in ("table1", "ra")),
+    )
+)
 FITS = (*(Row(label, f"r44-{kind}") for label, kind, _ in (HALF, *BATCHES)),
         Row("|B_S| for as many epochs as RA", "r44-sb-long"))  # fmt: skip
-FITS_F1 = (Row("SB", "f1-sb"), Row("LB", "f1-lb"), Row("LB, momentum kept", "f1-lb-kept"), Row("+LR", "f1-lr"),
-           Row("+LR +GBN", "f1-gbn"))  # fmt: skip
+FITS_F1 = (Row("SB", "f1-sb"), Row("LB", "f1-lb"), Row("+LR", "f1-lr"), Row("+LR +GBN", "f1-gbn"),
+           *(Row(f"{heading}, momentum kept", f"f1-{kind}-kept") for heading, kind in COLUMNS[:4]))  # fmt: skip
 FIT = (
     "the distance grow like log t or √t? Epoch 2 to the drop; exponent p of a·t^p, √t with an offset is a + b√t. "
     "The gain grows with the number of points: its sign compares"
@@ -249,16 +256,17 @@ def _fans() -> tuple[Effect, ...]:
 
 
 TABLES = (
-    Table("table1", "Table 1", "Accuracy after the last epoch", ROWS, "f1-table1, f1-ra-32, r44-table1, c1-table1",
+    Table("table1", "Table 1", "Accuracy after the last epoch", ROWS, IN_TABLE1,
           cells=_columns(ACCURACY), reference="table1.csv"),
     Table("table1-best", "Table 1, best epoch", "The same at the best epoch on the test set, beside the same numbers",
-          ROWS, "f1-table1, f1-ra-32, r44-table1, c1-table1", cells=_columns(BEST_ACCURACY), reference="table1.csv"),
+          ROWS, IN_TABLE1, cells=_columns(BEST_ACCURACY), reference="table1.csv"),
     Table("table2", "Table 2", "AlexNet on ImageNet, accuracy by LB", (Row("4096", ""), Row("8192", "-8k")),
           "alexnet-table2", cells=(
               *(Cell(f"{heading} %", ACCURACY, f"alexnet-{kind}") for heading, kind in COLUMNS[:3]),
               *(Cell(f"{heading} %", ACCURACY, f"alexnet-{kind}{{row}}") for heading, kind in COLUMNS[3:])),
           reference="table2.csv"),
-    Effects(key="confounds-f1", where="Confounds of Table 1", sweep="f1-table1, f1-momentum, f1-lr-base, f1-unflipped",
+    Effects(key="confounds-f1", where="Confounds of Table 1",
+            sweep="f1-table1, f1-momentum, f1-momentum-rest, f1-lr-base, f1-unflipped, f1-scripts",
             title="How much of F1's gap is due to what paper and code do not agree on", rows=_confounds("f1"),
             unit="points", presets=("paper",)),
     Effects(key="confounds-r44", where="Confounds of Table 1", sweep="r44-table1, r44-confounds, r44-longer",
@@ -269,11 +277,12 @@ TABLES = (
     Effects(key="confounds-distance", where="Figure 2, more closely", sweep="r44-table1, r44-batches",
             title="How much of the fan, ln of |B_S|'s distance over 16 |B_S|'s, is due to weights and axis",
             rows=_fans(), unit="ln"),
-    Table("variants-f1", "Table 1, one thing changed", "Error of F1", VARIANTS, "f1-momentum, f1-unflipped",
+    Table("variants-f1", "Table 1, one thing changed", "Error of F1", VARIANTS,
+          "f1-table1, f1-momentum, f1-momentum-rest, f1-unflipped, f1-unflipped-rest, f1-replacement",
           cells=_variants("f1"), presets=("paper",)),
     Table("variants-r44", "Table 1, one thing changed", "Error of ResNet44", VARIANTS, "r44-confounds",
           cells=_variants("r44"), presets=ONLY),
-    Table("others-f1", "Beyond Table 1", "Arms of F1 without a printed number, error",
+    Table("others-f1", "Beyond Table 1", "Other arms of F1, error",
           (Row("LB at 1024 (ratio 8)", "f1-batch-1024"),
            Row("+LR +GBN at 1024", "f1-gbn-batch-1024"), Row("RA at 1024", "f1-ra-8"),
            Row("RA at 1024, not mirrored", "f1-ra-8-unflipped"), Row("noise of variance 31", "f1-noise"),
@@ -288,9 +297,9 @@ TABLES = (
           "r44-noise, r44-confounds, r44-longer", cells=ENDS, presets=ONLY),
     Table("fits", "Figure 2, more closely", f"ResNet44: does {FIT}; of which weights the paper's are is not stated",
           FITS, "r44-batches, r44-table1, r44-longer", cells=_FIT_CELLS, reference="fits.csv"),
-    Table("fits-f1", "Figure 2, for F1", f"F1: does {FIT}", FITS_F1, "f1-table1, f1-momentum", cells=_FIT_CELLS,
-          presets=("paper",)),
-    Table("table1-training", "Beside Table 1", "Training error in the last epoch, a running mean over augmented images",
-          ROWS, "f1-table1, f1-ra-32, r44-table1, c1-table1",
+    Table("fits-f1", "Figure 2, for F1", f"F1: does {FIT}", FITS_F1, "f1-table1, f1-momentum, f1-momentum-rest",
+          cells=_FIT_CELLS, presets=("paper",)),
+    Table("table1-training", "Beside Table 1", "Training error in the last epoch (RA: its last |B_L|/|B_S|), a running "
+          "mean over augmented images", ROWS, IN_TABLE1,
           cells=tuple(Cell(f"{heading} %", TRAIN, f"{{row}}-{kind}") for heading, kind in COLUMNS)),
 )  # fmt: skip

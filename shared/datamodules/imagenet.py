@@ -117,9 +117,10 @@ class StreamedImages:
         for images, labels in self.loader:
             yield self.normalise(images.numpy()), labels
 
-    def take(self, positions: np.ndarray, epoch: int) -> tuple[Tensor, Tensor]:
-        """One batch, decoded in this process."""
-        images, labels = _stack([self.loader.dataset[(epoch, int(i))] for i in self.ids[positions]])
+    def take(self, batches: list[MicroBatch], epoch: int) -> tuple[Tensor, Tensor]:
+        """All of these batches as one, decoded in this process."""
+        ids = self.ids[np.concatenate([b.ids for b in batches])]
+        images, labels = _stack([self.loader.dataset[(epoch, int(i))] for i in ids])
         return self.normalise(images.numpy()), labels
 
 
@@ -146,6 +147,8 @@ class FolderData(RunData):
         if augment not in (*TRAIN, "none"):
             known = ", ".join(TRAIN)
             raise DataError(f"{name} is streamed from a folder: augment must be none, {known}, not {augment!r}")
+        if self.spec.data.augment_per == "place":
+            raise DataError(f"{name} is streamed from a folder: augment_per='place' needs data in memory")
         folder = _data_dir(self.data_dir)
         if name.startswith("folder:"):
             self.root = resolve(name, folder)

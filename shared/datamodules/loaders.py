@@ -22,20 +22,29 @@ class ArrayImages:
     """Training images in memory, augmented and normalised on demand.
 
     images uint8 [N, H, W, C] and labels int64 [N] are the whole training set; ids int64 [n] is the subset trained on.
+    per_place: an image that an epoch holds twice is augmented by itself each time (``DataSpec.augment_per``).
     """
 
     def __init__(
-        self, images: np.ndarray, labels: np.ndarray, ids: np.ndarray, kind: Kind, normalise: Normalise, seed: int
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        ids: np.ndarray,
+        kind: Kind,
+        normalise: Normalise,
+        seed: int,
+        per_place: bool = False,
     ):
         self.images, self.labels, self.ids, self.kind, self.normalise = images, labels, ids, kind, normalise
-        self.draws = Draws(len(images), seed)
+        self.draws, self.per_place = Draws(len(images), seed), per_place
 
-    def take(self, positions: np.ndarray, epoch: int) -> tuple[Tensor, Tensor]:
-        """Images float32 [b, C, H, W] and labels int64 [b] at positions of the subset, augmented as in ``epoch``."""
-        ids = self.ids[positions]
+    def take(self, batches: list[MicroBatch], epoch: int) -> tuple[Tensor, Tensor]:
+        """Images float32 [b, C, H, W] and labels int64 [b] of all these batches, augmented as in ``epoch``."""
+        ids = self.ids[np.concatenate([b.ids for b in batches])]
         images = self.images[ids]
         if self.kind != "none":
-            images = augment(images, self.draws.of(epoch, ids), self.kind)
+            keys = np.concatenate([b.places for b in batches]) if self.per_place else ids
+            images = augment(images, self.draws.of(epoch, keys), self.kind)
         return self.normalise(images), torch.from_numpy(self.labels[ids])
 
     def blocks(self, batches: list[MicroBatch], epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -47,7 +56,7 @@ class ArrayImages:
                 count += len(batches[stop].ids)
                 stop += 1
             sizes = [len(b.ids) for b in batches[start:stop]]
-            images, labels = self.take(np.concatenate([b.ids for b in batches[start:stop]]), epoch)
+            images, labels = self.take(batches[start:stop], epoch)
             yield from zip(images.split(sizes), labels.split(sizes), strict=True)
             start = stop
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from shared.datamodules.augment import Normalise
 from shared.datamodules.errors import DataError
 from shared.datamodules.loaders import ArrayImages, EvalLoader, TrainLoader
-from shared.datamodules.order import SUBSET, EpochBatches, accumulation, permutation
+from shared.datamodules.order import SUBSET, EpochBatches, MicroBatch, accumulation, permutation
 from shared.datamodules.sources import load, public_name
 from shared.pace import Pace
 from shared.spec import DataSpec, Execution, RunSpec
@@ -173,7 +173,7 @@ class RunData(pl.LightningDataModule):
         order = self.batches(0, 1 if self.accumulate == 1 else self.execution.world_size).order(0)[:n]
         source = self._train_source()
         for start in range(0, len(order), batch):
-            yield source.take(order[start : start + batch], 0)
+            yield source.take([MicroBatch(order[start : start + batch], 1.0, start)], 0)
 
     @property
     def by_batch(self) -> bool:
@@ -226,7 +226,8 @@ class ArrayData(RunData):
         if kind == "imagenet" or kind == "imagenet-crop":  # so written, type checkers know the rest
             raise DataError(f"augment={kind!r} needs images in a folder: folder:<path> or imagenet")
         images = np.moveaxis(self.arrays.train_x, 1, -1)
-        return ArrayImages(images, self.arrays.train_y, self.train_ids, kind, self.normalise, self.spec.seed)
+        per_place = self.spec.data.augment_per == "place"
+        return ArrayImages(images, self.arrays.train_y, self.train_ids, kind, self.normalise, self.spec.seed, per_place)
 
     def _eval_loader(self, rank: int, world: int) -> EvalLoader:
         images, labels = self.arrays.test_x, self.arrays.test_y

@@ -59,6 +59,13 @@ class MicroBatch:
     weight: float
     """b·A·W/B for B samples in the global batch: Lightning's division by A and the mean over W ranks then leave
     exactly the mean over the global batch, whatever the sizes of its parts."""
+    start: int = 0
+    """Place of the first of them in the epoch's order."""
+
+    @property
+    def places(self) -> np.ndarray:
+        """Of all of them, int64 [b]."""
+        return np.arange(self.start, self.start + len(self.ids))
 
 
 def accumulation(batch_size: int, chunk: int | None, world: int = 1, micro_batch: int | None = None) -> int:
@@ -160,7 +167,7 @@ class EpochBatches:
         batch = self.order(self.epoch)[start : start + self.batch_size]
         cuts = self._full if len(batch) == self.batch_size else self._last
         ids = batch[cuts[part]]
-        return MicroBatch(ids, len(ids) * self.accumulate * self.world / len(batch))
+        return MicroBatch(ids, len(ids) * self.accumulate * self.world / len(batch), start + cuts[part].start)
 
     def remaining(self) -> list[MicroBatch]:
         """What is left of the current epoch; the position stays."""

@@ -68,7 +68,7 @@ def _with_cells(table: Table, source: Source) -> Grid:
             continue
         run = any(len(source.of(arm)) for *_, arm in cells)
         if run or not any(theirs):
-            ours = [score(_fine(s)) if s or len(source.of(arm)) else "not run"
+            ours = [score(_fine(s)) if s or len(source.of(arm)) or arm not in source.specs else "not run"
                     for (*_, arm), s in zip(cells, mine, strict=True)]  # fmt: skip
             texts.append((row.label, *whose[:1], *ours))
         if any(theirs):

@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from shared.datamodules.augment import PAD, Draws, Normalise, augment, motions, offsets
 from shared.datamodules.loaders import ArrayImages
-from shared.datamodules.order import MicroBatch
+from shared.datamodules.order import EpochBatches, MicroBatch
 
 
 @pytest.fixture
@@ -74,13 +74,30 @@ def test_grouping_does_not_matter(images, kind):
     normal = Normalise((0.5, 0.4, 0.3), (0.2, 0.2, 0.3), 8, 9)
     source = ArrayImages(images, labels, np.arange(5, 50), kind, normal, seed=4)
     order = np.random.default_rng(1).permutation(45)
-    whole, _ = source.take(order, epoch=2)
+    whole, _ = source.take([MicroBatch(order, 1.0)], epoch=2)
     for size in (1, 7, 45):
         batches = [MicroBatch(order[i : i + size], 1.0) for i in range(0, 45, size)]
         parts = list(source.blocks(batches, epoch=2))
         assert [len(x) for x, _ in parts] == [len(b.ids) for b in batches]
         assert torch.equal(torch.cat([x for x, _ in parts]), whole)
         assert torch.cat([y for _, y in parts]).tolist() == (order + 5).tolist()
+
+
+@pytest.mark.parametrize("draw", ["permutation", "replacement"])
+def test_an_image_that_comes_twice_is_augmented_alike_or_each_time_by_itself(images, draw):
+    """Alike is the default; by place is as a data loader does it that transforms whatever it fetches."""
+    plain = Normalise((0.0,) * 3, (1.0,) * 3, 8, 9)
+    looks = {}
+    for per_place in (False, True):
+        source = ArrayImages(images, np.arange(50), np.arange(50), "crop-flip", plain, seed=4, per_place=per_place)
+        batches = EpochBatches(50, 10, 1, draw=draw)
+        whole = [(i, x) for b, (xs, _) in zip(batches.remaining(), source.blocks(batches.remaining(), 0), strict=True)
+                 for i, x in zip(b.ids, xs, strict=True)]  # fmt: skip
+        again = source.take([MicroBatch(np.array([i for i, _ in whole]), 1.0)], 0)[0]
+        assert torch.equal(torch.stack([x for _, x in whole]), again)
+        looks[per_place] = {i: {x.numpy().tobytes() for j, x in whole if j == i} for i, _ in whole}
+    assert {len(found) for found in looks[False].values()} == {1}
+    assert (max(len(found) for found in looks[True].values()) > 1) == (draw == "replacement")
 
 
 def test_normalised_images_have_the_layout_and_values(images):

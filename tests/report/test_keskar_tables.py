@@ -11,7 +11,7 @@ from replications.keskar import PAPER
 from replications.keskar.figures import TABLES
 from shared.report import blocks, build, ledger, tables
 from shared.report.data import Summary, spread
-from shared.report.declare import Cell
+from shared.report.declare import Cell, Row
 from tests.report.made_up_keskar import made_up
 
 TABLE = {table.key: table for table in TABLES}
@@ -115,6 +115,15 @@ def test_a_figure_without_runs_says_so_and_what_would_make_them(report):
     assert lines[4].endswith("Run `make replicate-keskar PRESET=paper ARGS='--sweep c1-batches'`."), "nobody can run F2"
     assert "no finished runs of `f1-sb-path`, `f1-lb-path`, `f2-sb-path`" in lines[6]
     assert "no finished runs of `f1-curve`, `f2-curve`" in lines[7]
+
+
+def test_a_cell_that_no_sweep_declares_is_a_dash_and_one_without_runs_says_so(at):
+    cells = (Cell("SB", "full/test_accuracy"), Cell("no such arm", "full/test_accuracy", "{row}-of-nobody"))
+    table = replace(TABLE["controls"], rows=(Row("SB", "f1-sb"), Row("F2", "f2-sb")), cells=cells)
+    texts = {row[0]: row[1:] for row in tables.of_paper(table, at["paper"]).rows}
+    assert texts["SB"][0].endswith("(5)")
+    assert texts["SB"][1] == "–"
+    assert texts["F2"] == ("not run", "–")
 
 
 def test_cost_puts_the_sweeps_without_runs_into_one_row(at):
