@@ -46,6 +46,7 @@ class Paper:
     arxiv: str
     year: int
     protocol: int
+    """The newest of its specs'."""
     spec: type[RunSpec]
     sweeps: Callable[[Preset], tuple[Sweep, ...]]
     """Every sweep of a preset, seeds expanded."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from replications.hoffer.experiments import OWN_SCALE, PROTOCOL, HofferSpec, counterpart, roles, sweeps
+from replications.hoffer.experiments import MIXED, OWN_SCALE, HofferSpec, counterpart, roles, sweeps
 from shared.paper import Paper
 
 PAPER = Paper(
@@ -13,7 +13,7 @@ PAPER = Paper(
     authors="Hoffer, Hubara, Soudry",
     arxiv="1705.08741",
     year=2017,
-    protocol=PROTOCOL,
+    protocol=MIXED,
     spec=HofferSpec,
     sweeps=sweeps,
     roles=roles,

@@ -22,6 +22,8 @@ from shared.paper import Sweep
 from shared.spec import DataSpec, Frozen, ModelSpec, OptimizerSpec, Preset, RunSpec
 
 PROTOCOL = 1
+MIXED = 2
+"""Protocol of the reduced potential: the first images of a folder are of all classes since, not of one or two."""
 SEEDS = (1, 2, 3, 4, 5)
 CURVE_SEEDS = (1, 2, 3)
 """Of families of curves, and of arms of F1 that take back one thing: as many as two cores bear."""
@@ -238,8 +240,9 @@ def potential(preset: Preset, net: str, seed: int) -> HofferSpec:
     size = {"paper": Potential(), "reduced": Potential(images=500, reach=3.0),
             "smoke": Potential(images=200, directions=100, reach=3.0)}  # fmt: skip
     return arm(preset, net, "sb", seed).but(
-        arm=f"{net}-potential", task="potential", epochs=None, eval_every=1, compare_at=None, potential=size[preset]
-    )
+        arm=f"{net}-potential", task="potential", epochs=None, eval_every=1, compare_at=None, potential=size[preset],
+        protocol=MIXED if preset == "reduced" else PROTOCOL,
+    )  # fmt: skip
 
 
 def grid(preset: Preset, net: str = "r44") -> tuple[int, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from replications.keskar.arms import PROTOCOL, KeskarSpec
+from replications.keskar.arms import MIXED, KeskarSpec
 from replications.keskar.experiments import OWN_SCALE, counterpart, roles, sweeps
 from shared.paper import Paper
 
@@ -14,7 +14,7 @@ PAPER = Paper(
     authors="Keskar, Mudigere, Nocedal, Smelyanskiy, Tang",
     arxiv="1609.04836",
     year=2017,
-    protocol=PROTOCOL,
+    protocol=MIXED,
     spec=KeskarSpec,
     sweeps=sweeps,
     roles=roles,

@@ -9,6 +9,9 @@ from shared.curvature.declare import Measure, Sharp
 from shared.spec import DataSpec, ModelSpec, OptimizerSpec, RunSpec
 
 PROTOCOL = 1
+MIXED = 2
+"""Protocol of the reduced C1: a folder of images is evaluated in mixed order since. It has them class by class, so that
+batch norm by the evaluated batch saw half of the classes at a time."""
 SMALL = 256
 LR = 1e-3
 """Keras' default for Adam, which the released code uses; the paper states no rate."""

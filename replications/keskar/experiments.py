@@ -20,7 +20,9 @@ from replications.keskar.arms import (
     CROSS,
     FOUR,
     LR,
+    MIXED,
     NETS,
+    PROTOCOL,
     SMALL,
     WARM,
     KeskarSpec,
@@ -211,7 +213,9 @@ def _shrunk(spec: KeskarSpec, preset: Preset) -> KeskarSpec:
     batch = int(figure4[1]) if figure4 else place[spec.batch_size]
     data = spec.data.model_copy(update={"name": scale.data, "train_size": scale.train_size})
     epochs = {"epochs": scale.epochs} if spec.epochs else {}
-    return spec.but(preset=preset, model=scale.model, data=data, batch_size=batch, second=None, **epochs)
+    protocol = MIXED if preset == "reduced" else PROTOCOL
+    return spec.but(preset=preset, protocol=protocol, model=scale.model, data=data, batch_size=batch, second=None,
+                    **epochs)  # fmt: skip
 
 
 def _small_sweeps(preset: Preset) -> tuple[Sweep, ...]:

@@ -15,7 +15,7 @@ from torch import Tensor
 from shared.datamodules.augment import Normalise
 from shared.datamodules.errors import DataError
 from shared.datamodules.loaders import ArrayImages, EvalLoader, TrainLoader
-from shared.datamodules.order import SUBSET, EpochBatches, MicroBatch, accumulation, permutation
+from shared.datamodules.order import SUBSET, EpochBatches, MicroBatch, accumulation, mixed, permutation
 from shared.datamodules.sources import load, public_name
 from shared.pace import Pace
 from shared.spec import DataSpec, Execution, RunSpec
@@ -208,18 +208,21 @@ class ArrayData(RunData):
     def plain(self, split: Literal["train", "test"], n: int | None = None) -> tuple[Tensor, Tensor]:
         """The first n images, float32 [n, C, H, W], not augmented, and their labels, int64 [n]; None: all.
 
-        ``test`` is what the run is evaluated on: the held-out images where there are any.
+        In the order of the data set, ``mixed`` where that is class by class. ``test`` is what the run is evaluated on:
+        the held-out images where there are any.
         """
         self.setup()
+        trained = self.arrays.train_x, self.arrays.train_y, self.train_ids
+        images, labels, ids = trained if split == "train" else self._evaluated()
+        ids = ids[mixed(labels[ids])[:n]]
+        return self.normalise(np.moveaxis(images, 1, -1)[ids]), torch.from_numpy(labels[ids].astype(np.int64))
+
+    def _evaluated(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """``(images, labels, ids of those to evaluate on)``."""
         arrays = self.arrays
-        if split == "train":
-            images, labels, ids = arrays.train_x, arrays.train_y, self.train_ids
-        elif len(self.held_ids):
-            images, labels, ids = arrays.train_x, arrays.train_y, self.held_ids
-        else:
-            images, labels, ids = arrays.test_x, arrays.test_y, np.arange(len(arrays.test_x))
-        images = np.moveaxis(images, 1, -1)[ids[:n]]
-        return self.normalise(images), torch.from_numpy(labels[ids[:n]].astype(np.int64))
+        if len(self.held_ids):
+            return arrays.train_x, arrays.train_y, self.held_ids
+        return arrays.test_x, arrays.test_y, np.arange(len(arrays.test_x))
 
     def _train_source(self) -> ArrayImages:
         kind = self.spec.data.augment
@@ -230,9 +233,11 @@ class ArrayData(RunData):
         return ArrayImages(images, self.arrays.train_y, self.train_ids, kind, self.normalise, self.spec.seed, per_place)
 
     def _eval_loader(self, rank: int, world: int) -> EvalLoader:
-        images, labels = self.arrays.test_x, self.arrays.test_y
-        if len(self.held_ids):
-            images, labels = self.arrays.train_x[self.held_ids], self.arrays.train_y[self.held_ids]
+        images, labels, ids = self._evaluated()
+        if self.by_batch:
+            ids = ids[mixed(labels[ids])]
+        if self.by_batch or len(self.held_ids):  # else all, which stay memory-mapped
+            images, labels = images[ids], labels[ids]
         images = np.moveaxis(images, 1, -1)
         batch = STATISTICS_BATCH if self.by_batch else EVAL_BATCH
         return EvalLoader(images, labels, self.normalise, batch=batch, rank=rank, world=world, whole=self.by_batch)

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-ORDER, DRAWS, SUBSET, TRANSFORM = 1, 2, 3, 4
+ORDER, DRAWS, SUBSET, TRANSFORM, MIXED = 1, 2, 3, 4, 5
 """Names of independent random streams; a stream is keyed by (its name, seed, epoch, …)."""
 Draw = Literal["permutation", "batch", "replacement"]
 """How an epoch's batches come about (``DataSpec.draw``)."""
@@ -48,6 +48,16 @@ def permutation(n: int, *key: int) -> np.ndarray:
 def integers(n: int, *key: int) -> np.ndarray:
     """n independent random elements of range(n), int64 [n], named by ``key``."""
     return (raw_stream(n, *key) % np.uint64(n)).astype(np.int64)  # uneven by less than n in 2⁶⁴
+
+
+def mixed(labels: np.ndarray) -> np.ndarray:
+    """An order of these labels, int64 [n]: as they are, or a fixed random one where they are stored class by class.
+
+    A folder of images has one class after the other. Batch statistics of consecutive images, and the first n of them,
+    would then be of a few classes alone.
+    """
+    by_class = labels[0] != labels[-1] and bool(np.all(labels[1:] >= labels[:-1]))
+    return permutation(len(labels), MIXED) if by_class else np.arange(len(labels))
 
 
 @dataclass(frozen=True)

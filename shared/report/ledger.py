@@ -13,8 +13,9 @@ from shared.report.data import Source
 from shared.report.grid import Column, Grid, number, short
 from shared.spec import RunSpec, diff
 
-FOLLOWS = ("parents",)
-"""Fields that differ because others do: the runs that a run starts from have names of their own."""
+FOLLOWS = ("parents", "protocol")
+"""Fields that differ because others do: the runs that a run starts from have names of their own. And the protocol,
+which tells our rows from those of our own earlier code."""
 NO_SETTING = (
     "None that is a field of a run: these runs are the paper's as this suite declares it. What the paper leaves open, "
     "and what differs without being a setting, is listed with the other differences."

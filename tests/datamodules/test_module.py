@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -129,6 +131,40 @@ def test_nets_that_evaluate_by_batch_get_the_same_batches_on_any_number_of_ranks
     turns = [batches[i % world][i // world] for i in range(4)]
     assert turns == [whole[:100], whole[100:200], whole[200:300], whole[300:]]
     assert sum(map(len, batches)) == 4
+
+
+@pytest.fixture
+def by_class(monkeypatch):
+    """Digits as a folder of images has them, class by class."""
+    arrays = load("digits")
+    train, test = (np.argsort(y, kind="stable") for y in (arrays.train_y, arrays.test_y))
+    raw = replace(arrays, train_x=arrays.train_x[train], train_y=arrays.train_y[train],
+                  test_x=arrays.test_x[test], test_y=arrays.test_y[test])  # fmt: skip
+    monkeypatch.setattr("shared.datamodules.module.load", lambda *where: raw)
+    return raw
+
+
+def test_images_stored_class_by_class_come_mixed_where_their_order_counts(make_spec, by_class, monkeypatch):
+    """Batch statistics of a batch of two classes are not those of the data, nor are the first hundred images."""
+    monkeypatch.setattr("shared.datamodules.module.STATISTICS_BATCH", 180)
+    spec = make_spec(model=ModelSpec(name="mlp-bn", args={"bn_eval": "batch"}), train_size=1000)
+    data = make_datamodule(spec, Execution())
+    batches = [y for _, y in data.val_dataloader()]
+    assert [len(b) for b in batches] == [180, 180]
+    assert all(set(b.tolist()) == set(range(10)) for b in batches)
+    assert sorted(torch.cat(batches).tolist()) == by_class.test_y.tolist()
+    images, labels = data.plain("test")
+    assert torch.equal(labels, torch.cat(batches))
+    assert torch.equal(images, torch.cat([x for x, _ in data.val_dataloader()]))
+    assert set(data.plain("train", 100)[1].tolist()) == set(range(10))
+    held = make_datamodule(make_spec(train_size=1000, holdout=400), Execution())
+    assert set(held.plain("test", 100)[1].tolist()) == set(range(10))
+    assert torch.equal(data.plain("train")[0], held.plain("train")[0])
+
+
+def test_images_in_an_order_of_their_own_keep_it(make_spec):
+    arrays = load("digits")
+    assert make_datamodule(make_spec(), Execution()).plain("test")[1].tolist() == arrays.test_y.tolist()
 
 
 def test_micro_batches_and_devices_do_not_change_what_is_trained_on(make_spec):
