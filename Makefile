@@ -50,7 +50,7 @@ lock: ## write requirements.lock anew from pyproject.toml (with uv, from .venv o
 data: $(STAMP) ## fetch and verify the data sets of PRESET, and say where they are
 	@$(CLI) data --preset $(PRESET)
 
-replicate-%: $(STAMP) ## train what is missing of a paper, then tables, figures, verdicts and report
+replicate-%: $(STAMP) ## train what has no run here (ARGS=--missing: nor in results/snapshot), then tables, verdicts, report
 	@$(CLI) run $* $(CHOICE) $(HOW)
 
 replicate: $(STAMP) ## the same for all papers, in one queue

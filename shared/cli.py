@@ -6,6 +6,7 @@ command that needs it.
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import os
 import sys
@@ -18,8 +19,9 @@ from rich.table import Table
 from rich.text import Text
 
 from shared.paper import Paper
+from shared.seeds import offset, shifted
 from shared.spec import PRESETS
-from shared.workflow.suite import EngineError, Suite, job_environment, results_dir
+from shared.workflow.suite import REPO, EngineError, Suite, job_environment, results_dir
 
 WIDE = 160
 """Columns of a table that goes to a file or a pipe."""
@@ -28,12 +30,13 @@ err = Console(stderr=True, soft_wrap=True, highlight=False, width=None if sys.st
 
 PaperKeys = Annotated[list[str], typer.Argument(metavar="PAPER...", help="which papers (see: list)")]
 PresetName = Annotated[str, typer.Option(help="paper (faithful), reduced (two CPU cores) or smoke (plumbing)")]
-Seeds = Annotated[int | None, typer.Option(min=1, help="only the first so many seeds of every arm")]
+Seeds = Annotated[int | None, typer.Option(min=1, help="only the first so many declared seeds of every arm")]
 SweepNames = Annotated[list[str] | None, typer.Option("--sweep", help="only these sweeps")]
 Arms = Annotated[list[str] | None, typer.Option("--arm", help="only these arms; patterns such as 'kn-*-warmup' work")]
-Sets = Annotated[list[str] | None, typer.Option("--set", help="override a field: a.b=value; makes runs of their own")]
+Sets = Annotated[list[str] | None,
+                 typer.Option("--set", help="override a field: a.b=value; such runs are recorded, no claim reads them")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON")]
-Missing = Annotated[bool, typer.Option("--missing", help="leave out what results/snapshot/ has from other machines")]
+Missing = Annotated[bool, typer.Option("--missing", help="results committed in results/snapshot/ count as done")]
 Jobs = Annotated[int | None, typer.Option(min=1, help="packs at once [default: one a core, or one a GPU]")]
 Devices = Annotated[int, typer.Option(min=1, help="devices per node that share a run (DDP)")]
 Nodes = Annotated[int, typer.Option(min=1, help="nodes that share a run (needs --profile slurm)")]
@@ -49,6 +52,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="check everything and pr
 NoReport = Annotated[bool, typer.Option("--no-report", help="train only; leave tables and report as they are")]
 Engine = Annotated[str, typer.Option(help="further arguments for Snakemake, in one string")]
 KeysOnly = Annotated[bool, typer.Option("--papers", help="only the keys of the papers, one a line")]
+Claims = Annotated[list[str] | None, typer.Option("--claim", help="only these claims; patterns such as 'K3-*' work")]
 OnePaper = Annotated[str | None, typer.Option("--paper", help="only this paper")]
 Collate = Annotated[bool, typer.Option(help="read the run folders again; otherwise the snapshot speaks")]
 FromWandb = Annotated[str | None, typer.Option(help="collate the online runs of this entity/project instead")]
@@ -64,7 +68,13 @@ BnMode = Annotated[str, typer.Option(help="batch norm with the statistics of the
 Ceiling = Annotated[float | None, typer.Option(help="cap of an example's loss; Keras: 16.118")]
 Images = Annotated[int | None, typer.Option(min=1, help="only the first so many training images")]
 EvalBatch = Annotated[int, typer.Option(min=1, help="images evaluated together")]
-Like = Annotated[str | None, typer.Option(help="run id whose net and data a foreign file of weights belongs to")]
+Like = Annotated[str | None, typer.Option(help="net and data of a foreign file of weights: a run id, or <paper>/<arm>")]
+SHARPNESS_LEGEND = (
+    "sharp/…: Metric 2.1, % of 1 + f. at_bound: share of the coordinates at their bound; near 0 the solver has hardly "
+    "left x,\nand its value says little. status: of L-BFGS-B (1: all its iterations used), -1 for sign ascent. Report "
+    "it with the loss,\nthe number of images (and of those that share batch statistics, --batch), at_bound, and a "
+    "second maximiser (--solver sign)."
+)
 STATE_COLUMNS = ("finished", "diverged", "running", "resumable", "waiting", "damaged", "failed")
 OnePaperArgument = Annotated[str | None, typer.Argument(help="only this paper")]
 
@@ -73,6 +83,7 @@ def main(papers: dict[str, Paper], module: str = "replications", trainer: str = 
          reference: str = "") -> None:  # fmt: skip
     """Run the command line over a registry of papers; the other arguments are those of ``Suite``."""
     try:
+        papers = shifted(papers, offset(), results_dir(), REPO / "results")
         make_app(Suite(papers, module, trainer, reference))()
     except Exception as problem:
         ours = type(problem).__module__.split(".")[0] in ("shared", "replications", module.split(".")[0])
@@ -115,7 +126,8 @@ def make_app(suite: Suite) -> typer.Typer:
         accelerator: Accelerator = None, per_gpu: PerGpu = 1, images_per_s: Speed = None,
         pack_minutes: PackMinutes = None, as_json: Json = False,
     ) -> None:  # fmt: skip
-        """What a run command would do, and how long it would take on this machine."""
+        """What a run command would do, and how long it would take on this machine (measured on data that it fetches if
+        they are missing)."""
         from shared.workflow import drive, screen
 
         chosen = {"seeds": seeds, "sweep": sweep, "arms": arm, "assignments": set_, "missing": missing}
@@ -162,28 +174,34 @@ def make_app(suite: Suite) -> typer.Typer:
         raise typer.Exit(1 if run_pack(suite, plan_file.resolve(), index) else 0)
 
     @app.command()
-    def status(paper: OnePaper = None, preset: PresetName = "reduced", as_json: Json = False) -> None:
-        """Runs done, running, failed and to do, by sweep."""
+    def status(paper: OnePaperArgument = None, preset: PresetName = "reduced", as_json: Json = False) -> None:
+        """Runs done, running, failed and to do on this machine, by sweep and arm."""
         from shared.workflow.state import status_rows
 
         rows = [row for p in _papers(suite, paper) for row in status_rows(p, preset, results_dir())]
-        show(rows, as_json, only=("sweep", "arm", "runs", *STATE_COLUMNS))
+        show(rows, as_json, only=("paper", "sweep", "arm", "runs", *STATE_COLUMNS))
 
     @app.command()
-    def verdicts(paper: OnePaperArgument = None, as_json: Json = False) -> None:
-        """One outcome a claim, from the collated runs."""
+    def verdicts(paper: OnePaperArgument = None, claim: Claims = None, as_json: Json = False) -> None:
+        """One outcome a claim, from the collated runs; of claims that are named, the reason too."""
         from shared.report.claims import ours
         from shared.workflow.outcome import verdict_rows
 
         rows = [row for p in _papers(suite, paper) for row in verdict_rows(p, results_dir())]
+        if claim:
+            known = [row["claim"] for row in rows]
+            if unknown := [c for c in claim if not fnmatch.filter(known, c)]:
+                raise EngineError(f"no claim {unknown[0]!r}; there are: {', '.join(dict.fromkeys(known))}")
+            rows = [row for row in rows if any(fnmatch.fnmatchcase(row["claim"], c) for c in claim)]
         if not as_json:
             rows = [{**row, "ours": ours(row)} for row in rows]
-        show(rows, as_json, only=("paper", "claim", "outcome", "scale", "n", "ours", "reason"))
+        told = ("ours", "rule", "reason") if claim else ("ours",)
+        show(rows, as_json, only=("paper", "claim", "says", "outcome", "scale", "n", *told))
 
     @app.command()
     def report(paper: OnePaper = None, collate: Collate = True, from_wandb: FromWandb = None) -> None:
         """Collate the runs, rebuild tables, figures and report, and refresh the generated blocks."""
-        build_report(suite, [paper] if paper else list(suite.papers), collate, from_wandb)
+        build_report(suite, [p.key for p in _papers(suite, paper)], collate, from_wandb)
 
     @app.command()
     def check() -> None:
@@ -222,6 +240,7 @@ def make_app(suite: Suite) -> typer.Typer:
             show(found, True)
             return
         show([{"quantity": k, "value": f"{v:.6g}" if isinstance(v, float) else v} for k, v in found.items()], False)
+        out.print(SHARPNESS_LEGEND, style="dim", markup=False)
 
     @app.command()
     def bench(as_json: Json = False) -> None:

@@ -99,8 +99,20 @@ class Paper:
     def planned(
         self, preset: str, seeds: int | None = None, sweep: str | Collection[str] | None = None
     ) -> dict[str, RunSpec]:
-        """What a command for the preset works through: with ``reduced`` also ``own_scale``, and nothing derived."""
-        return {s.run_id: s for sw in self.select(preset, sweep, True) for s in _first_seeds(sw.specs, seeds)}
+        """What a command for the preset works through: with ``reduced`` also ``own_scale``, and nothing derived.
+
+        Runs on ``unsourced`` data are left out unless a sweep is named. Raises SpecError for more seeds than any arm
+        has.
+        """
+        sweeps = self.select(preset, sweep, True)
+        most = max((len({s.seed for s in of_arm}) for sw in sweeps for of_arm in _by_arm(sw.specs)), default=0)
+        if seeds is not None and seeds > most > 0:
+            raise SpecError(
+                f"{self.key} declares at most {most} seeds an arm, not {seeds}; for others than these set SEED_OFFSET, "
+                "and RESULTS_DIR to a folder of its own"
+            )
+        chosen = {s.run_id: s for sw in sweeps for s in _first_seeds(sw.specs, seeds)}
+        return chosen if sweep else {i: s for i, s in chosen.items() if s.data.name not in self.unsourced}
 
     def select(
         self, preset: str, sweep: str | Collection[str] | None = None, own_scale: bool = False
@@ -154,6 +166,13 @@ class Paper:
     def sweep_of(self, run_id: str, preset: Preset) -> str:
         """The first declared sweep that holds the run: its W&B group is ``<paper>/<sweep>``."""
         return next((s.name for s in self.sweeps(preset) if any(x.run_id == run_id for x in s.every)), "ad-hoc")
+
+
+def _by_arm(specs: tuple[RunSpec, ...]) -> list[list[RunSpec]]:
+    found: dict[str, list[RunSpec]] = {}
+    for spec in specs:
+        found.setdefault(spec.arm, []).append(spec)
+    return list(found.values())
 
 
 def _first_seeds(specs: tuple[RunSpec, ...], seeds: int | None) -> list[RunSpec]:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from shared.paper import Paper
 from shared.report import claims, ledger, tables
-from shared.report.build import Tables, sources, status_grid
+from shared.report.build import Tables, sources, status_grid, trained_on
 from shared.report.data import ReportError, Source
 from shared.report.declare import Effects, Points
 from shared.report.grid import Column, Grid
@@ -72,7 +72,9 @@ def card_blocks(paper: Paper, data: Tables, verdicts: Iterable[claims.Verdict]) 
         "time": _time(paper, found),
         "expected": _expected(shown, claims.check(verdicts)),
         "figures": _figures(shown),
-        "deviations": "\n\n".join(f"At {s.preset} scale:\n\n{_bare(ledger.deviations(s))}" for s in shown),
+        "deviations": "\n\n".join(
+            f"At {s.preset} scale{trained_on(s.rows)}:\n\n{_bare(ledger.deviations(s))}" for s in shown
+        ),
         "notes": "\n".join(f"- {note}" for note in paper.notes) or "None.",
         "errata": "\n".join(f"- {item}" for item in paper.errata) or "None.",
         "cost": "\n\n".join(f"At {s.preset} scale:\n\n{_bare(ledger.cost(s))}" for s in found) or _no_runs(shown[0]),

@@ -218,7 +218,7 @@ class _Writer:
 
 def _about(source: Source) -> str:
     done, every = len(source.rows), len({s.run_id for sw in source.paper.sweeps(source.preset) for s in sw.specs})
-    text = f"{done} of {every} declared runs are finished{_trained_on(source.rows)}."
+    text = f"{done} of {every} declared runs are finished{trained_on(source.rows)}."
     if lost := int((source.rows["status"] == "diverged").sum()):
         text += f" Diverged, and counted at chance level: {lost}."
     if stuck := _stuck(source.rows):
@@ -236,7 +236,8 @@ def _about(source: Source) -> str:
     return " ".join(filter(None, (text, _stands_for(source))))
 
 
-def _trained_on(rows: pd.DataFrame) -> str:
+def trained_on(rows: pd.DataFrame) -> str:
+    """``, on mnist, cifar10-jpeg (…)``: the data sets of finished runs, empty without any."""
     names = sorted(set(data_names(rows).dropna()))
     return f", on {', '.join(f'{n} ({ODD_DATA[n]})' if n in ODD_DATA else n for n in names)}" if names else ""
 
@@ -313,7 +314,8 @@ def _how() -> dict[str, str]:
         columns = (Column(head, 18), Column("means", 82))
         return Grid(key, f"{head.capitalize()}s", columns, tuple((f"`{k}`", v) for k, v in words.items())).markdown()
 
-    return {"outcomes": two("outcomes", "outcome", claims.OUTCOMES), "scales": two("scales", "scale", claims.SCALES)}
+    words = {"outcome": claims.OUTCOMES, "scale": claims.SCALES, "rule": claims.RULES}
+    return {f"{head}s": two(f"{head}s", head, means) for head, means in words.items()}
 
 
 def _across(writer: _Writer, entries: list[dict[str, Any]]) -> str:

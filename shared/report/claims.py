@@ -30,6 +30,20 @@ SCALES: Mapping[str, str] = {
     "reduced": "Real but smaller data and net, on two CPU cores. Speaks of directions, orders and exponents.",
     "smoke": "Seconds of training on toy data. Shows that the plumbing works and nothing else.",
 }
+RULES: Mapping[str, str] = {
+    "greater": "a − b (or a alone) lies above the margin; with a margin below 0, not below it. An arm may be weighted, "
+    "so that a difference of differences is one a − b.",
+    "equivalent": "a − b lies within ± the margin: shown to be small, which is more than not shown to be large.",
+    "within": "Our mean lies within ± the margin of the printed number, whose own spread counts where it is printed.",
+    "monotone": "Every step of a sequence of arms rises by more than the margin; a step that starts at chance is left "
+    "out.",
+    "scales_as": "The exponent p of y ∝ xᵖ lies within ± the margin of the one that is claimed.",
+    "fits_better": "One model (say log t) fits better than another (√t): their difference in AICc, seed by seed, lies "
+    "above the margin.",
+    "curves_overlap": "The mean absolute distance of two curves over a stretch of training is below the margin.",
+    "exact": "Every named case of a computation holds. Nothing is trained.",
+}
+"""When each rule of ``shared.stats.rules`` holds. It holds, or fails, where the whole interval is on one side."""
 Verdict = Mapping[str, Any]
 
 

@@ -83,7 +83,11 @@ def make_plan(
     On SLURM nothing is looked for or measured: the login node says nothing about the others.
     """
     results = results_dir()
-    tasks = [t for p in map(suite.paper, keys) for t in choose(p, preset, results, **chosen)]
+    papers = [suite.paper(key) for key in dict.fromkeys(keys)]
+    tasks = [t for p in papers for t in choose(p, preset, results, **chosen)]
+    for p in papers if not chosen.get("sweep") else ():
+        if left := sorted({s.data.name for s in p.runs(preset).values()} & set(p.unsourced)):
+            tell(f"{p.key}: left out are runs on {', '.join(left)}, of which this suite has no source", markup=False)
     rates = Rates(results, images_per_s, run_as.accelerator)
     todo = [t.spec for t in tasks if not t.done]
     _must_divide(todo, run_as.world_size)

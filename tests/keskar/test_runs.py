@@ -158,8 +158,18 @@ def test_the_command_measures_runs_and_foreign_weights_alike(tmp_path):
     assert {k: v for k, v in by_file.items() if k != "weights"} == {k: v for k, v in by_id.items() if k != "weights"}
     with pytest.raises(CurvatureError, match="give --like"):
         measure_target(str(foreign), papers, tmp_path, measure)
+    declared = paper_of(spec)  # the smoke spec, by the name of its arm
+    named = measure_target(str(foreign), {"keskar": declared}, tmp_path, measure, like=f"keskar/{spec.arm}")
+    assert named["sharp/full@0.001"] == by_id["sharp/full@0.001"]
+    with pytest.raises(CurvatureError, match="declares no arm 'f1-no'"):
+        measure_target(str(foreign), papers, tmp_path, measure, like="keskar/f1-no")
+    with pytest.raises(CurvatureError, match=r"no such file: elsewhere/missing\.pt"):
+        measure_target("elsewhere/missing.pt", papers, tmp_path, measure)
     with pytest.raises(CurvatureError, match="no run 'nope'"):
         measure_target("nope", papers, tmp_path, measure)
+    foreign.write_bytes(b"junk")
+    with pytest.raises(CurvatureError, match=r"no file of weights that torch\.save wrote"):
+        measure_target(str(foreign), papers, tmp_path, measure, like=spec.run_id)
     torch.save({"0.weight": torch.zeros(2)}, foreign)
     with pytest.raises(CurvatureError, match="does not fit"):
         measure_target(str(foreign), papers, tmp_path, measure, like=spec.run_id)

@@ -6,6 +6,7 @@ import dataclasses
 import re
 import subprocess
 import sys
+from typing import get_args
 
 import pandas as pd
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from shared.report import build, claims
 from shared.report.build import build_report, short_name, sources
 from shared.report.data import ReportError, Source
+from shared.stats.rules import RuleName
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +51,12 @@ def test_every_claim_has_a_row_with_its_outcome_and_stands_with_its_numbers_or_w
     judged = [r.split("|")[1].strip().split("<br>") for r in numbers]
     assert judged == [[v["claim"], f"`{v['outcome']}`", v["scale"]] for v in verdicts if v["outcome"] != "not-run"]
     assert missing == [v["claim"] for v in verdicts if v["outcome"] == "not-run"]
+
+
+def test_every_rule_is_explained(report):
+    assert set(claims.RULES) == set(get_args(RuleName))
+    text = report.markdown.read_text()
+    assert all(f"| `{rule}` |" in text for rule in claims.RULES)
 
 
 def test_a_bar_in_a_text_does_not_break_its_table(report):

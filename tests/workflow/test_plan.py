@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -64,6 +65,19 @@ def test_seeds_arms_and_sweep_narrow_the_choice(tmp_path):
     assert len(choose(PAPER, "reduced", tmp_path, seeds=1)) == 3
     assert {t.spec.arm for t in choose(PAPER, "reduced", tmp_path, arms=["a*"])} == {"a", "a-twice"}
     assert {t.spec.arm for t in choose(PAPER, "reduced", tmp_path, sweep="extra")} == {"a", "b"}
+
+
+def test_more_seeds_than_are_declared_are_refused_with_the_way_to_others(tmp_path):
+    assert len(choose(PAPER, "reduced", tmp_path, seeds=2)) == 6
+    with pytest.raises(SpecError, match=r"at most 2 seeds an arm, not 3.*SEED_OFFSET"):
+        choose(PAPER, "reduced", tmp_path, seeds=3)
+
+
+def test_data_that_nobody_has_is_planned_only_by_the_name_of_its_sweep(tmp_path):
+    lost = replace(PAPER, unsourced=("digits",))
+    with pytest.raises(SpecError, match="declares no run"):
+        choose(lost, "reduced", tmp_path)
+    assert len(choose(lost, "reduced", tmp_path, sweep="grid")) == 4
 
 
 def test_overridden_runs_are_runs_of_their_own(tmp_path):
