@@ -40,8 +40,8 @@ PAPER = Paper(
         "(the mean), its tolerances (none), the entries of A (N(0, 1), un-normalised), one A a solution, dropout off "
         "and double precision are our choices.",
         "Batch norm uses the statistics of the evaluated batch of 5,000 images in data order, as in the authors' "
-        "plotting script; a value depends on that number. Images of a folder lie there class by class and are evaluated "
-        "in a fixed mixed order.",
+        "plotting script; a value depends on that number. Images of a folder, which has them class by class, are "
+        "evaluated in a fixed mixed order.",
         "C1 at reduced scale ran twice: at first its test images came class by class, five classes a batch, which cost "
         "every arm six to eight points of test accuracy (sharpness, over one batch of all training images, was not "
         "concerned). Claims and margins are those of before the first time.",

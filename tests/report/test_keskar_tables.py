@@ -157,9 +157,10 @@ def test_the_card_speaks_of_both_scales(keskar_runs):
     plain, rest = (len(PAPER.planned("reduced")), len(set(PAPER.runs("paper")) - set(PAPER.planned("reduced"))))
     assert f"- `make replicate-keskar`: {len(rows)} of {plain} runs done, " in made["time"]
     assert f"- `make replicate-keskar PRESET=paper`: none of {rest} runs done." in made["time"]
-    for block in ("cost", "deviations"):
-        assert "At paper scale:" in made[block]
-        assert "At reduced scale:" in made[block]
+    assert "At paper scale:" in made["cost"]
+    assert "At reduced scale:" in made["cost"]
+    assert "At paper scale, on mnist:" in made["deviations"]
+    assert "At reduced scale, on " in made["deviations"]
     assert "Sharpness in the full space, by ε, paper scale:" in made["expected"]
     assert "| `c1-batch-10` |" in made["expected"]
     assert "With data augmentation, paper scale:" not in made["expected"]  # not run there
