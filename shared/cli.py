@@ -112,8 +112,10 @@ def make_app(suite: Suite) -> typer.Typer:
             return
         rows = [
             {"paper": p.key, "preset": preset, "sweep": s.name, "says": s.says,
-             "arms": len({x.arm for x in s.specs}), "runs": len(s.specs)}
-            for p in suite.papers.values() for preset in PRESETS for s in p.sweeps(preset)
+             "arms": len({x.arm for x in s.specs}), "runs": len(s.specs),
+             "run by": "–" if {x.data.name for x in s.specs} <= {*p.unsourced} else line}
+            for p in suite.papers.values() for preset in PRESETS for line, sweeps in p.commands(preset).items()
+            for s in sweeps
         ]  # fmt: skip
         show(rows, as_json)
 

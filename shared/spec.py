@@ -238,6 +238,10 @@ def diff(theirs: BaseModel, ours: BaseModel, ignore: tuple[str, ...] = ("preset"
     return {k: (a.get(k), b.get(k)) for k in keys if k not in ignore and a.get(k) != b.get(k)}
 
 
+NAMES = ("paper", "arm", "preset", "protocol")
+"""Fields that say what a run is called."""
+
+
 def override(spec: AnySpec, assignments: list[str]) -> AnySpec:
     """Apply command-line overrides ``a.b=c`` (the value is JSON, or else a bare string).
 
@@ -248,18 +252,25 @@ def override(spec: AnySpec, assignments: list[str]) -> AnySpec:
         path, sep, raw = text.partition("=")
         if not sep:
             raise SpecError(f"--set {text!r}: write it as field=value")
+        if path in NAMES:
+            raise SpecError(f"--set {path}: it names a run and sets nothing; paper, preset and arm have arguments")
         *parents, leaf = path.split(".")
         node: Any = tree
         for name in parents:
             node = node.get(name) if isinstance(node, dict) else None
         free = parents == ["model", "args"]
         if not isinstance(node, dict) or (leaf not in node and not free):
-            raise SpecError(f"--set {path}: no such field; there are: {', '.join(flatten(spec))}")
+            known = ", ".join(name for name in flatten(spec) if name not in NAMES)
+            raise SpecError(f"--set {path}: no such field; there are: {known}")
         try:
             node[leaf] = json.loads(raw)
         except json.JSONDecodeError:
             node[leaf] = raw
-    return parse(type(spec), json.dumps(tree))
+    try:
+        return parse(type(spec), json.dumps(tree))
+    except SpecError as error:
+        hint = "; lists are written as JSON: field='[1, 2]'" if "valid array" in str(error) else ""
+        raise SpecError(f"{error}{hint}") from None
 
 
 def parse(kind: type[AnySpec], text: str) -> AnySpec:

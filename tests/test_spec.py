@@ -217,6 +217,7 @@ def test_overrides_apply_in_order_and_together():
         ("lrr=1", "--set lrr: no such field; there are: .*batch_size"),
         ("data.nmae=x", r"--set data\.nmae: no such field; there are: .*data\.name"),
         ("lr.x=1", r"--set lr\.x: no such field"),
+        ("paper=you", "--set paper: it names a run and sets nothing"),
         ("lr=fast", "lr: .*number"),
         ("epochs=1.5", "epochs: .*integer"),
         ("lr=NaN", "lr: .*"),

@@ -213,6 +213,10 @@ def test_an_unknown_field_is_rejected_with_the_known_ones(paper: Paper, path):
 @papers
 def test_a_wrong_type_is_rejected_by_the_name_of_its_field(paper: Paper):
     spec = declared(paper.key, "smoke")[0]
+    lists = [path for path, value in flatten(spec).items() if isinstance(value, list)]
+    for path in lists:
+        with pytest.raises(SpecError, match="lists are written as JSON"):
+            override(spec, [f"{path}=1,2"])
     for path in flatten(spec):
         with pytest.raises(SpecError) as error:
             override(spec, [f'{path}={{"an": "object"}}'])

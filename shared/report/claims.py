@@ -111,7 +111,8 @@ def not_run(verdicts: Sequence[Verdict], key: str) -> Grid:
             if why.startswith("no run of "):
                 why = "an arm that they need has no finished run"
             lead = "nearest, does not decide: " if mark == "nearest command" else ""
-            together.setdefault((why, f"{lead}`{command}`" if command else "–"), []).append(str(verdict["claim"]))
+            told = f"{lead}`{command}`" if command else "nothing here decides it"
+            together.setdefault((why, told), []).append(str(verdict["claim"]))
     columns = (Column("claims", 44), Column("why", 32), Column("to run", 24))
     rows = tuple((", ".join(ids), why, command) for (why, command), ids in together.items())
     return Grid(f"{key}-not-run", "Claims that were not run", columns, rows)

@@ -199,7 +199,8 @@ def _verdict(paper: Paper, claim: Claim, tables: dict[Preset, Runs]) -> dict[str
         "rule": " + ".join(dict.fromkeys(t.rule for t in claim.test)) or None, "margin": None, "runs": [],
     }  # fmt: skip
     if claim.not_run:
-        reason = f"{claim.not_run.reason}; nearest command: {claim.not_run.command}"
+        near = claim.not_run.command
+        reason = claim.not_run.reason + (f"; nearest command: {near}" if near else "")
         return _record(base, outcome="not-run", reason=reason)
     if claim.exact:
         return _exact(paper, claim, base)
