@@ -68,8 +68,8 @@ PAPER = Paper(
         "training alone. One arm of ours, ``sb-long``, has SB train for as many epochs as RA, reduced; its claims, "
         "C-longer and H2-log-later, were written when the other arms had been seen and ``sb-long`` had not.",
         "The random potential of the small net is measured up to a distance of 3, a seventh of the norm of its weights "
-        "at the start, as the slides' 10 is of ResNet44's; over 500 images instead of 1,000. It ran twice: at first the "
-        "first 500 images of a folder were of two classes.",
+        "at the start, as the slides' 10 is of ResNet44's; over 500 images instead of 1,000. It ran twice: the "
+        "first 500 images of the folder were of two classes at first.",
         "Most arms of F1 that take back one thing have three seeds, which tell effects of a seventh of a point; regime "
         "adaptation at 4,096 has two, which cannot settle the printed level (H5-F1-level needs a spread below 0.03).",
         "Momentum is reset at every epoch in the adapted regime too: its mean gain is 9.8 with SB's 468 updates an "
