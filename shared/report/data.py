@@ -155,9 +155,14 @@ class Source:
         return {"": self.rows.iloc[:0], **(dict(tuple(whole.groupby("arm"))) if len(whole) else {})}
 
     def arms(self, template: str, **roles: str) -> tuple[str, ...]:
-        """The arms that a template names here; a ``*`` stands for every declared arm of that form."""
-        named = self.paper.arms(fill(template, roles), self.preset)
-        return tuple(arm for n in named for arm in ([a for a in self.specs if fnmatchcase(a, n)] if "*" in n else [n]))
+        """The arms that a template names here; a ``*`` stands for every declared arm of that form, and ``a* but ab*``
+        for those of the first form that are not of the second."""
+        found: list[str] = []
+        for name in self.paper.arms(fill(template, roles), self.preset):
+            form, _, other = name.partition(" but ")
+            every = [a for a in self.specs if fnmatchcase(a, form) and not fnmatchcase(a, other)]
+            found += every if "*" in form else [name]
+        return tuple(found)
 
     def missing(self, arms: Iterable[str]) -> list[str]:
         return [arm for arm in dict.fromkeys(arms) if not len(self.of(arm))]
