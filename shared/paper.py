@@ -62,6 +62,8 @@ class Paper:
     notes: tuple[str, ...] = ()
     """Deviations that no diff of specs can show, one sentence each."""
     errata: tuple[str, ...] = field(default=())
+    chosen_by: str = "val/error_last5_median"
+    """Column by which its tuning runs choose."""
     own_scale: tuple[str, ...] = ()
     """Sweeps of the paper preset that two cores can bear as they are: commands for ``reduced`` include them."""
     unsourced: tuple[str, ...] = ()

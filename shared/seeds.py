@@ -1,4 +1,4 @@
-"""A paper's own runs with other seeds than its own: an answer that owes nothing to the seeds that it was tuned on."""
+"""A paper's own runs with other seeds than its own: an answer that owes nothing to the seeds that were seen."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ def offset() -> int:
 def shifted(papers: dict[str, Paper], by: int, results: Path, committed: Path) -> dict[str, Paper]:
     """The papers with ``by`` added to every seed of their runs; the same papers for 0.
 
-    Raises SpecError where the runs would go into the committed results, which are of the declared seeds.
+    Raises SpecError where the runs would go into the committed results, which are of the declared seeds; and, when its
+    sweeps are first asked for, where a seed on which a setting was chosen would be judged.
     """
     if not by:
         return papers
@@ -43,6 +44,12 @@ def _shifted(paper: Paper, by: int) -> Paper:
         """Its sweeps; what each declared run_id becomes; and what each new one was."""
         sweeps = paper.sweeps(preset)
         declared = {s.run_id: s for sweep in sweeps for s in sweep.every}
+        choosing = {s.seed for s in declared.values() if s.data.holdout}
+        if met := sorted(choosing & {s.seed + by for s in declared.values() if not s.data.holdout}):
+            raise SpecError(
+                f"{OFFSET}={by}: settings of {paper.key} were chosen on runs of seed {met[0]}, which would be judged "
+                "among others; take another offset, such as 1000"
+            )
         becomes: dict[str, RunSpec] = {}
 
         def move(spec: RunSpec) -> RunSpec:

@@ -57,7 +57,8 @@ class DataSpec(Frozen):
     ] = "none"
     """See ``shared.datamodules.augment``."""
     pixels: Literal["standardised", "unit", "centred"] = "standardised"
-    """Zero mean and unit deviation per channel of the training set, plain x/255, or 2x/255 − 1."""
+    """Zero mean and unit deviation per channel of the whole training set (held-out and unused images too), plain x/255,
+    or 2x/255 − 1."""
     subset: Literal["fixed", "seed"] = "fixed"
     """The images of ``train_size`` and ``holdout`` are the same for every seed, or each seed draws its own."""
     draw: Literal["permutation", "batch", "replacement"] = "permutation"

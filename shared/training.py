@@ -208,7 +208,7 @@ def trainer_for(spec: RunSpec, execution: Execution, data: Any, callbacks: list,
         callbacks=callbacks,
         logger=False,
         default_root_dir=folder,
-        enable_checkpointing=False,
+        enable_checkpointing=any(isinstance(c, Checkpoints) for c in callbacks),  # or Lightning adds its own
         enable_model_summary=False,
         enable_progress_bar=execution.progress,
         **length,

@@ -12,7 +12,7 @@ from shared.spec import PRESETS, SpecError, diff
 from shared.stats.verdict import verdicts
 
 MINE, COMMITTED = Path("/tmp/mine"), Path("/repo/results")
-MOVED = shifted(PAPERS, 100, MINE, COMMITTED)
+MOVED = shifted(PAPERS, 1000, MINE, COMMITTED)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -21,7 +21,7 @@ def test_every_run_is_the_declared_one_with_another_seed(key, preset):
     for old, new in zip(PAPERS[key].sweeps(preset), MOVED[key].sweeps(preset), strict=True):
         assert (new.name, len(new.specs), len(new.derived)) == (old.name, len(old.specs), len(old.derived))
         for was, now in zip(old.every, new.every, strict=True):
-            assert now.seed == was.seed + 100
+            assert now.seed == was.seed + 1000
             assert now.run_id != was.run_id
             assert (now.arm, diff(was, now)) == (was.arm, {})
     ours = MOVED[key].runs(preset)
@@ -36,7 +36,7 @@ def test_a_moved_run_stands_for_what_the_declared_one_stands_for(key):
         theirs, found = paper.counterpart(was), MOVED[key].counterpart(now)
         assert (theirs is None) == (found is None)
         if theirs and found:
-            assert (found.arm, found.seed, diff(theirs, found)) == (theirs.arm, theirs.seed + 100, {})
+            assert (found.arm, found.seed, diff(theirs, found)) == (theirs.arm, theirs.seed + 1000, {})
 
 
 def test_claims_are_judged_by_the_moved_runs_alone(tmp_path):
@@ -66,6 +66,13 @@ def test_without_an_offset_nothing_changes(monkeypatch):
 def test_committed_results_take_no_other_seeds():
     with pytest.raises(SpecError, match="RESULTS_DIR="):
         shifted(PAPERS, 100, COMMITTED, COMMITTED)
+
+
+@pytest.mark.parametrize("key", ["goyal", "keskar", "smith_a", "you"])
+def test_a_seed_that_settings_were_chosen_on_is_not_judged(key):
+    preset = "reduced" if key in ("goyal", "you") else "paper"
+    with pytest.raises(SpecError, match="chosen on runs of seed 101"):
+        shifted(PAPERS, 100, MINE, COMMITTED)[key].runs(preset)
 
 
 @pytest.mark.parametrize("text", ["-1", "a hundred", "1.5"])

@@ -180,7 +180,7 @@ FIT = (
     "the distance grow like log t or √t? Epoch 2 to the drop; exponent p of a·t^p, √t with an offset is a + b√t. "
     "The gain grows with the number of points: its sign compares"
 )
-ENDS = (Cell("last epoch %", ERROR), Cell("best epoch %", BEST), Cell("training %", TRAIN))
+ENDS = (Cell("last epoch %", ERROR), Cell("best epoch %", BEST), Cell("training % since the last evaluation", TRAIN))
 VARIANTS = (Row("main arm", ""), Row("momentum kept", "-kept"), Row("digits not mirrored", "-unflipped"),
             Row("drawn with replacement", "-replaced"))  # fmt: skip
 

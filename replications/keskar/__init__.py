@@ -28,6 +28,7 @@ PAPER = Paper(
         "Read in full, in the camera-ready and the first version; figures were digitised from their vector "
         "paths, and the released code was read."
     ),
+    chosen_by="val/error",
     own_scale=OWN_SCALE,
     unsourced=("timit",),
     notes=(

@@ -28,6 +28,7 @@ PAPER = Paper(
         "The paper itself was not read: what is known of it is from a section-by-section guide, its abstract "
         "and notes, and where a claim says so from memory."
     ),
+    chosen_by="val/error",
     own_scale=OWN_SCALE,
     derives="laws",
     notes=(

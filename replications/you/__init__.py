@@ -23,6 +23,7 @@ PAPER = Paper(
     folder=Path(__file__).parent,
     terms=("Arms are named by net, batch, and LARS or the rate of SGD."),
     basis=("Read in full (third version, and the ICLR submission, which disagrees with it in several tables)."),
+    chosen_by="val/error",
     notes=(
         "The paper exists as v3 (arXiv) and as an ICLR-2018 submission, which disagree on ResNet-50, on AlexNet at 32K "
         "and on augmentation; each number names its version. All printed numbers are single runs.",

@@ -12,10 +12,11 @@ import pytorch_lightning as pl
 from shared.spec import RunSpec
 
 
-class Checkpoints(pl.Callback):
+class Checkpoints(pl.callbacks.Checkpoint):
     """Saves ``last.ckpt`` every ``every_s`` seconds, after an update, and keeps the one before as ``previous.ckpt``.
 
-    The two files cover each other: whichever instant the process dies at, one of them is whole.
+    The two files cover each other: whichever instant the process dies at, one of them is whole. Lightning calls a
+    ``Checkpoint`` after all other callbacks, so that what they note of an update is in the checkpoint of it.
     """
 
     def __init__(self, folder: Path, every_s: float):

@@ -189,7 +189,7 @@ class _Writer:
             "figures": [self._figure(f, source) for f in shown],
             "tables": [self.table(grid) for _, grid in grids if grid.rows],
             "lacking": f"Nothing is declared at this scale for {', '.join(lacking)}." if lacking else "",
-            "tuning": self.table(tables.tuning(source)),
+            "tuning": self.table(tables.tuning(source, source.paper.chosen_by)),
             "choice": tables.choice(source),
             "deviations": self.table(ledger.deviations(source)),
             "alone": _alone(source),

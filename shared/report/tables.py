@@ -161,7 +161,7 @@ def _reference_only(table: Table, source: Source) -> Grid:
     return Grid(key, title, columns, tuple(rows), frame)
 
 
-def tuning(source: Source, metric: str = SCORE) -> Grid:
+def tuning(source: Source, metric: str) -> Grid:
     """Runs that chose settings: hold-out error of each arm, the lowest of arms alike but for ``-lr-<rate>`` marked."""
     columns = (Column("sweep", 10), Column("arm", 30), Column("batch", 8, "right"), Column("rate", 8, "right"),
                Column("hold-out error % (n)", 24, "right"), Column("lowest", 10, "center"))  # fmt: skip

@@ -8,6 +8,7 @@ from pathlib import Path
 from shared.runs.leet import Log, read_log
 from shared.runs.schema import RunRecord, config_values, history_frame, metric_values
 
+REVISION = "provenance.git_sha"
 _FOLDER = re.compile(r"(?:offline-)?run-(\d{8}_\d{6})-(.+)")
 
 
@@ -45,9 +46,11 @@ def _merge(run_id: str, logs: list[Log], problem: str | None) -> RunRecord:
     for log in logs:
         config |= log.config
         summary |= log.summary
+    # A claim edited between two sessions was not written before the run, so the revision is the first one's.
+    first = {k: v for log in logs[:1] for k, v in config_values(log.config).items() if k == REVISION}
     return RunRecord(
         run_id=run_id,
-        config=config_values(config),
+        config=config_values(config) | first,
         summary=metric_values(summary),
         history=history_frame([row for log in logs for row in log.rows]),
         finished=bool(logs) and logs[-1].exit_code == 0,

@@ -12,6 +12,8 @@ import torch
 from replications.hoffer import PAPER, experiments, method
 from replications.hoffer.module import Module
 from shared import training
+from shared.callbacks import Checkpoints
+from shared.callbacks.diffusion import Diffusion
 from shared.paper import Sweep
 from shared.runs.read import read_run
 from shared.spec import Execution
@@ -199,3 +201,18 @@ def test_the_potential_is_measured_around_the_start(tmp_path):
     assert close.summary["potential/over-taylor"] == pytest.approx(1, abs=0.6)
     assert close.summary["potential/exponent"] == pytest.approx(1, abs=0.25)
     assert close.summary["potential/std-far"] < found["potential/std-far"]
+
+
+def test_a_checkpoint_has_the_distance_of_its_own_update(tmp_path, monkeypatch):
+    """The fits read what rode in the checkpoint: a distance noted after it was written would be lost by a resume."""
+    held = {}
+
+    def note(self, trainer):
+        diffusion = next(c for c in trainer.callbacks if isinstance(c, Diffusion))
+        held[trainer.global_step] = [row["trainer/global_step"] for row in diffusion.rows]
+
+    monkeypatch.setattr(Checkpoints, "save", note)
+    run(smoke("sb", epochs=1), tmp_path, Execution(accelerator="cpu", checkpoint_every_s=0.0))
+    recorded = {step for steps in held.values() for step in steps}
+    assert len(recorded & set(held)) > 3
+    assert all(held[step][-1] == step for step in recorded & set(held))

@@ -10,6 +10,7 @@ import pytest
 from replications.goyal.figures import TABLES
 from shared.report import blocks, claims, ledger, tables
 from shared.report.data import ReportError, Source
+from shared.report.declare import SCORE
 from shared.report.grid import Column, Grid, number, short
 
 BY_KEY = {table.key: table for table in TABLES}
@@ -78,7 +79,7 @@ def test_deviations_come_from_the_specs(source, paper):
 
 
 def test_tuning_marks_the_lowest_rate_of_a_batch(source):
-    grid = tables.tuning(source)
+    grid = tables.tuning(source, SCORE)
     tuned = [r for r in grid.rows if r[0] == "tune"]
     best = min(tuned, key=lambda r: float(r[4].split(" ")[0]))
     assert [r for r in tuned if r[5]] == [best]
@@ -86,9 +87,9 @@ def test_tuning_marks_the_lowest_rate_of_a_batch(source):
 
 
 def test_a_long_table_of_choices_shows_the_lowest_and_keeps_all_in_its_file(source, monkeypatch):
-    whole = tables.tuning(source)
+    whole = tables.tuning(source, SCORE)
     monkeypatch.setattr(tables, "LONG", 3)
-    short = tables.tuning(source)
+    short = tables.tuning(source, SCORE)
     assert short.rows == tuple(row for row in whole.rows if row[5])
     assert short.csv() == whole.csv()
     assert f"all {len(whole.rows)} arms are in tables/{short.key}.csv" in short.title
@@ -96,7 +97,7 @@ def test_a_long_table_of_choices_shows_the_lowest_and_keeps_all_in_its_file(sour
 
 def test_the_choice_is_generated_from_the_tuning_and_pilot_runs(source, paper):
     text, roles = tables.choice(source), paper.roles("reduced")
-    lowest = next(r for r in tables.tuning(source).rows if r[5])
+    lowest = next(r for r in tables.tuning(source, SCORE).rows if r[5])
     assert f"at batch {roles['base']}: η = {lowest[3]} (" in text
     assert f"chosen for the judged runs: η = {short(source.specs['kn-32'].lr)}." in text
     means = {s: source.summary(f"pilot-kn-{s}").mean for s in roles["grid"]}

@@ -44,6 +44,16 @@ def test_a_resumed_run_is_one_run_and_the_last_writer_wins(tmp_path):
     assert got.summary["val/error"] == later[-1]["val/error"]
 
 
+def test_the_revision_of_a_resumed_run_is_the_one_it_began_at(tmp_path, monkeypatch):
+    """A rule that was edited in between was not written before the run."""
+    toy.write(tmp_path, toy.spec(), toy.rows(3), exit_code=1)
+    first = toy.FACTS["git_sha"]
+    monkeypatch.setattr(toy, "FACTS", {**toy.FACTS, "git_sha": "later", "cpu": "another"})
+    toy.write(tmp_path, toy.spec(), toy.rows(5)[3:])
+    config = read_run(tmp_path).config
+    assert (config["provenance.git_sha"], config["provenance.cpu"]) == (first, "another")
+
+
 def test_a_killed_session_is_no_problem_once_it_was_resumed(whole, tmp_path):
     content = wandb_files(whole)[0].read_bytes()
     run_dir = tmp_path / "run"
