@@ -82,8 +82,8 @@ class Module(ClassifierModule):
 
 
 class LossGap(pl.Callback):
-    """``loss_gap``: |validation loss − training loss|, the latter over the batches since the last evaluation as they were
-    trained on: of one epoch in the arms that compare it."""
+    """``loss_gap``: |validation loss − training loss|, the latter over the batches since the last evaluation, as they
+    were trained on: those of one epoch in the arms that are compared by it."""
 
     def columns(self, trainer: pl.Trainer, pl_module: Any, row: dict[str, float], last: bool) -> dict[str, float]:
         return {"loss_gap": abs(row["val/loss"] - row["train/loss"])}
