@@ -36,9 +36,9 @@ PAPER = Paper(
         "`LARGE` and `BASE_LR`, the reduced preset's last good batch and base rate, were chosen on held-out pilots, so "
         "G1, the first test of G2, G5-apart at twice the last good batch and the base half of G6 confirm that choice "
         "on new seeds and test data rather than test the paper independently.",
-        "The score is the median error of the last five epochs, as in the paper, where all five follow the last drop of "
-        "the rate; at reduced scale (18 epochs, the last drop at 16) three precede it. The median comes out within a "
-        "tenth of a point of the mean of the last two up to the last good batch, and 0.2 above it at kn = 1k.",
+        "The score is the median error of the last five epochs, as in the paper, where all five follow the last drop "
+        "of the rate; at reduced scale (18 epochs, the last drop at 16) three precede it. The median comes out within "
+        "a tenth of a point of the mean of the last two at kn = 32 to 256, and 0.2 above it at kn = 1k.",
         "The reduced base rate, 0.4, was picked from a flat optimum (0.1 to 0.8 lie within half a point), and every "
         "larger batch has it in proportion: that the batch fails beyond the last good one cannot be told here from "
         "its rate being too high or its updates too few. The √ and the unscaled rule at those batches would tell.",
