@@ -198,14 +198,15 @@ class Source:
         values = column(runs, metric)
         if values is None or not len(runs):
             return None
-        if metric == SCORE and "val/error" in runs:  # a diverged run counts as chance level
-            values = values.where(runs["status"] != "diverged", pd.to_numeric(runs["val/error"], errors="coerce"))
+        if "error" in metric and "val/error" in runs:  # a diverged run counts as chance level, as in verdicts
+            lost = (runs["status"] == "diverged") & values.isna()
+            values = values.where(~lost, pd.to_numeric(runs["val/error"], errors="coerce"))
         known = values.notna()
         if not known.any():
             return None
-        lost = int((runs["status"] == "diverged")[known].sum())
+        gone = int((runs["status"] == "diverged")[known].sum())
         digits = 0 if metric in INTEGERS else 2
-        return Summary(int(known.sum()), float(values.mean()), float(values.std(ddof=1)), lost, digits)
+        return Summary(int(known.sum()), float(values.mean()), float(values.std(ddof=1)), gone, digits)
 
     def at(self, arm: str, metric: str, epoch: float) -> Summary | None:
         """Mean and spread over the seeds of what the history says at an epoch; None where it says nothing."""

@@ -19,6 +19,8 @@ from shared.stats.intervals import Estimate, combination, mean
 
 ROLE = re.compile(r"{(\w+)}")
 CHANCE = "val/error"
+ROUNDING = 1e-6
+"""Of a fraction of training: the snapshot keeps epochs in single precision."""
 Roles = Mapping[str, str | tuple[str, ...]]
 
 
@@ -182,7 +184,7 @@ class Runs:
         for seed in seeds:
             p, q = left[seed], right[seed]
             grid = np.union1d(p.index, q.index)
-            grid = grid[(grid >= over[0] - 1e-9) & (grid <= over[1] + 1e-9)]
+            grid = grid[(grid >= over[0] - ROUNDING) & (grid <= over[1] + ROUNDING)]
             if not len(grid):
                 stretch = f"{over[0]:.0%} to {over[1]:.0%} of training"
                 raise MissingRuns(f"{a} and {b} have no evaluations in {stretch}")
