@@ -75,7 +75,8 @@ PAPER = Paper(
         "Momentum is reset at every epoch in the adapted regime too: its mean gain is 9.8 with SB's 468 updates an "
         "epoch, 8.5 with RA's 58 at 1,024 and 5.0 with its 14 at 4,096, so the two ratios differ in more than the "
         "batch.",
-        "An image drawn twice in an epoch (``-replaced``) is augmented by itself each time, as by the released code.",
+        "An image drawn twice in an epoch (``-replaced``) is augmented by itself each time, as by the released code. "
+        "The reduced arms ran twice: at first it was augmented alike each time, and H9-R44 was open.",
         "RA is evaluated every |B_L|/|B_S| epochs, so that its best epoch is the best of as many evaluations as SB's; "
         "the released code evaluates every epoch.",
     ),
