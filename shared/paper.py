@@ -6,6 +6,7 @@ import importlib
 import itertools
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,8 +108,7 @@ class Paper:
         has.
         """
         sweeps = self.select(preset, sweep, True)
-        most = max((len({s.seed for s in of_arm}) for sw in sweeps for of_arm in _by_arm(sw.specs)), default=0)
-        if seeds is not None and seeds > most > 0:
+        if seeds is not None and seeds > (most := max((_most_seeds(sw.specs) for sw in sweeps), default=0)) > 0:
             raise SpecError(
                 f"{self.key} declares at most {most} seeds an arm, not {seeds}; for others than these set SEED_OFFSET, "
                 "and RESULTS_DIR to a folder of its own"
@@ -170,11 +170,9 @@ class Paper:
         return next((s.name for s in self.sweeps(preset) if any(x.run_id == run_id for x in s.every)), "ad-hoc")
 
 
-def _by_arm(specs: tuple[RunSpec, ...]) -> list[list[RunSpec]]:
-    found: dict[str, list[RunSpec]] = {}
-    for spec in specs:
-        found.setdefault(spec.arm, []).append(spec)
-    return list(found.values())
+def _most_seeds(specs: tuple[RunSpec, ...]) -> int:
+    """Of any one arm."""
+    return max(Counter(arm for arm, _ in {(s.arm, s.seed) for s in specs}).values(), default=0)
 
 
 def _first_seeds(specs: tuple[RunSpec, ...], seeds: int | None) -> list[RunSpec]:
