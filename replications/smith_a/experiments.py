@@ -361,10 +361,15 @@ OURS = ("pilot-", "tune-", "tuned-", "evidence-iid", "acc-b-", "epochs-", "fresh
 
 
 def counterpart(spec: RunSpec) -> RunSpec | None:
-    """The paper-preset spec that an arm stands for; None for what the paper does not have."""
+    """The paper-preset spec that an arm stands for; None for what the paper does not have.
+
+    At paper scale momentum sums gradients, the form of Appendix D, where ours averages them.
+    """
     if spec.preset == "paper":
         if spec.arm.startswith(OURS):
             return None
+        if spec.optimizer.momentum_form == "averaging":
+            return spec.but(optimizer=spec.optimizer.model_copy(update={"momentum_form": "reference"}))
         summed = spec.arm.startswith(("acc-m", "bopt-acc-m", "fit-acc-m"))
         return spec.but(lr=1.0) if summed else spec  # Figure 7 is at the main curve's rate
     return _of_paper().get((re.sub("^fashion-", "", spec.arm), spec.seed))

@@ -16,6 +16,13 @@ from shared.spec import RunSpec, diff
 FOLLOWS = ("parents", "protocol")
 """Fields that differ because others do: the runs that a run starts from have names of their own. And the protocol,
 which tells our rows from those of our own earlier code."""
+FORMS = {
+    "reference": "",
+    "averaging": " averaged",
+    "absorbed": ", rate inside",
+    "absorbed-corrected": ", rate inside, corrected",
+}
+"""How the momentum buffer is kept, after its factor; "rate inside": it sums rate times gradient."""
 NO_SETTING = (
     "None that is a field of a run: these runs are the paper's as this suite declares it. What the paper leaves open, "
     "and what differs without being a setting, is listed with the other differences."
@@ -59,9 +66,10 @@ def _net(spec: RunSpec) -> tuple[str, str]:
 
 def _optimizer(spec: RunSpec) -> tuple[str, str]:
     o = spec.optimizer
-    form = " averaged" if o.momentum_form == "averaging" else ""
+    form = FORMS[o.momentum_form] if o.momentum else ""
     decay = f", decay {o.weight_decay:g}" if o.weight_decay else ""
-    return o.name, f"momentum {o.momentum:g}{form}{decay}"
+    kind = "β₁" if o.name == "adam" else "Nesterov momentum" if o.nesterov else "momentum"
+    return o.name, f"{kind} {o.momentum:g}{form}{decay}"
 
 
 def _length(spec: RunSpec) -> tuple[int, str]:

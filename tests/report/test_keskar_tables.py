@@ -138,7 +138,7 @@ def test_what_was_run_is_said_sweep_by_sweep(at):
     rows = {row[0]: dict(zip((c.name for c in grid.columns), row, strict=True)) for row in grid.rows}
     assert rows["f1-tables"] == {
         "sweep": "f1-tables", "data": "mnist", "net": "mlp-bn, bn_eval=batch", "batches": "256, 6000", "rates": "0.001",
-        "optimizer": "adam, momentum 0.9", "length": "100 epochs", "seeds": "1–5",
+        "optimizer": "adam, β₁ 0.9", "length": "100 epochs", "seeds": "1–5",
     }  # fmt: skip
     assert "f1-slices" not in rows, "measurements train nothing"
     assert "c2-tables" not in rows, "not run"
