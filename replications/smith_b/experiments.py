@@ -160,6 +160,7 @@ CONTROLS: dict[str, Arm] = {
     "adam-sqrt": Arm("increase", "adam-", ADAM_LR, power=2),
     "equal-updates": Arm(as_many="increase"),
     "beyond": Arm(up=3),
+    "higher-lr-twice": Arm("increase", up=2, capped=True),  # batches and updates of higher-momentum at momentum 0.9
     "decay-longer": Arm(longer=True),
     "higher-lr-longer": Arm("increase", up=1, capped=True, longer=True),
     "higher-momentum-longer": Arm("increase", up=1, momentum=True, capped=True, longer=True),
@@ -311,6 +312,7 @@ def sweeps(preset: Preset) -> tuple[Sweep, ...]:
         of("adam-sqrt", "Adam with the batch times 25 where the rate would be divided by 5", ("adam-sqrt",), s.few),
         of("longer", "Three warm-ups of the accumulator more, for every way to start",
            ("higher-momentum-longer", "higher-lr-longer", "decay-longer")),
+        of("buffer", "As few updates as with increased momentum, at the usual one", ("higher-lr-twice",)),
         of("rates", "Initial rates at a constant batch (Appendix B)", tuple(f"lr-{lr:g}" for lr in RATES), s.few),
     )  # fmt: skip
     if preset != "paper":

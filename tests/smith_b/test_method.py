@@ -75,6 +75,15 @@ def test_counts_in_closed_form_are_those_of_the_loaders(preset):
             assert method.updates(n, spec.epochs, batches, spec.drops) == loops == Pace(n, spec).before(spec.epochs)
 
 
+@pytest.mark.parametrize("preset", ["paper", "reduced", "smoke"])
+def test_the_control_of_increased_momentum_has_its_batches_updates_and_noise(preset):
+    high, usual = (arm(preset, name, 1) for name in ("higher-momentum", "higher-lr-twice"))
+    assert (usual.batches, usual.epochs, usual.drops, usual.cap) == (high.batches, high.epochs, high.drops, high.cap)
+    noise = [[method.noise_scale(*at, SETUPS[preset].n) for at in spec.rule.phases()] for spec in (high, usual)]
+    np.testing.assert_allclose(*noise, rtol=1e-9)
+    assert usual.optimizer.momentum == 0.9 < high.optimizer.momentum
+
+
 def test_equal_updates_are_equal():
     for preset, setup in SETUPS.items():
         spec, grown = arm(preset, "equal-updates", 1), arm(preset, "increase", 1)
