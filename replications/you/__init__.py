@@ -71,7 +71,7 @@ PAPER = Paper(
         "Whether LARS is needed has two answers here, and both are given: with the paper's schedule and a rate from a "
         "grid of eight, SGD is level with LARS on AlexNet-BN at 1,024 (beside Table 3); of 32 blind trials of four "
         "settings, Nesterov's best falls short of LARS' (N1), a statement on searching in these boxes. N1's interval "
-        "is that of training the chosen trials anew, not of the search, in which the best trials lie half as far apart: "
+        "is that of training the chosen trials anew, not of the search, where the best ones lie half as far apart: "
         "Nesterov's was a lucky one. N2 resamples trials 0 to 19, and the best are later ones.",
     ),
     errata=(

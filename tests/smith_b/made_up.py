@@ -13,7 +13,8 @@ from replications.smith_b.method import noise_scale
 from shared.pace import Pace
 from shared.spec import Preset, flatten
 
-END = {"higher-momentum": 5.0, "higher-lr-twice": 1.0, "constant": 8.0, "beyond": 30.0, "equal-updates": 4.0, "no-ghost": 2.0}
+END = {"higher-momentum": 5.0, "higher-lr-twice": 1.0, "constant": 8.0, "beyond": 30.0, "equal-updates": 4.0,
+       "no-ghost": 2.0}  # fmt: skip
 """Points of error above the decaying schedule's 40."""
 
 
