@@ -42,11 +42,12 @@ def test_a_moved_run_stands_for_what_the_declared_one_stands_for(key):
 def test_claims_are_judged_by_the_moved_runs_alone(tmp_path):
     import pandas as pd
 
+    from shared.runs.frames import cells
     from shared.spec import flatten
 
     def rows(paper):
         runs = [s for s in paper.runs("reduced", sweep="batch-size").values()]
-        return pd.DataFrame([{**flatten(s), "run_id": s.run_id, "status": "finished", "sweep": "batch-size",
+        return pd.DataFrame([{**cells(flatten(s)), "run_id": s.run_id, "status": "finished", "sweep": "batch-size",
                               "val/error_last5_median": 10.0 + 0.1 * (s.seed % 5)} for s in runs])  # fmt: skip
 
     told = {key: [v["n"] for v in verdicts(MOVED["goyal"], rows(p), pd.DataFrame(), presets=["reduced"])

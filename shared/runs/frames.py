@@ -21,8 +21,8 @@ def row_of(record: RunRecord) -> dict[str, Any]:
     ``config.updates``; the summary's own ``trainer/global_step`` repeats ``updates`` and is left out. A metric never
     hides a field of the spec: ``lr`` is the reference rate, and the last one used stands in the history.
     """
-    config = {f"config.{k}" if k in INTEGERS else k: _cell(v) for k, v in record.config.items()}
-    summary = {k: _cell(v) for k, v in record.summary.items() if k != STEP and k not in config}
+    config = {f"config.{k}" if k in INTEGERS else k: v for k, v in cells(record.config).items()}
+    summary = {k: v for k, v in cells(record.summary).items() if k != STEP and k not in config}
     return config | summary | {"run_id": record.run_id}
 
 
@@ -68,8 +68,9 @@ def _order(row: Mapping[str, Any]) -> tuple[str, str, int, str]:
     return str(row.get("preset")), str(row.get("arm")), int(row.get("seed") or 0), str(row.get("run_id"))
 
 
-def _cell(value: Any) -> Any:
-    return json.dumps(value) if isinstance(value, list | tuple) else value
+def cells(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """As they stand in a row: lists as JSON."""
+    return {k: json.dumps(v) if isinstance(v, list | tuple) else v for k, v in fields.items()}
 
 
 def _typed(column: pd.Series) -> pd.Series:

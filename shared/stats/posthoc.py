@@ -15,12 +15,12 @@ POST_HOC = "post hoc"
 """With this the reason of an outcome begins whose rule was written or edited after runs that it judges."""
 _TEXT = r"""("(?:[^"\\]|\\.)*"|'[^']*')"""
 REMARK = re.compile(
-    rf"\s*((where|no_numbers|reason|command)\s*=\s*{_TEXT}\s*|requires\s*=\s*\[.*\]\s*|(once|own)\s*=\s*true\s*)?"
+    rf"\s*((where|no_numbers|reason|command)\s*=\s*{_TEXT}\s*|requires\s*=\s*\[.*\]\s*|(once|own|late)\s*=\s*true\s*)?"
     r"(#.*)?"
 )
 """Lines that change nothing of what is claimed and how it is judged: where it stands, who claims it, why there are no
-numbers or no runs, comments, blank lines; and ``requires`` and ``once``, which can take an outcome away and never give
-one."""
+numbers or no runs, comments, blank lines; and ``requires``, ``once`` and ``late``, which can take an outcome away or
+mark it and never give one."""
 
 
 @dataclass(frozen=True)

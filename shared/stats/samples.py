@@ -123,6 +123,15 @@ class Runs:
         runs = self.rows[self.rows["run_id"].isin(behind)]
         return pd.concat([found[~made], runs], ignore_index=True).drop_duplicates("run_id") if behind else found
 
+    def behind(self, used: pd.DataFrame) -> pd.DataFrame:
+        """The rows of the runs from which ``used`` start or whose nets they measure, and of those behind these."""
+        found, names = set[str](), set(used["run_id"])
+        while names:
+            here = self.rows[self.rows["run_id"].isin(names)].get("parents", pd.Series(dtype=object))
+            names = {p for parents in here.dropna() for p in json.loads(parents)} - found
+            found |= names
+        return self.rows[self.rows["run_id"].isin(found)]
+
     def recorded(self, arm: str, metric: str) -> bool:
         """Whether every run of an arm has the metric."""
         part = self._of(arm)

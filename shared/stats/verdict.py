@@ -57,6 +57,8 @@ class Judged:
     result: Result
     used: pd.DataFrame
     """The rows of every run that took part."""
+    behind: pd.DataFrame
+    """Those of the runs whose nets these start from or measure."""
     notes: tuple[str, ...] = ()
     """What was left out of the judgement, and why."""
 
@@ -125,7 +127,8 @@ def judge(paper: Paper, claim: Claim, runs: Runs) -> Judged:
     tests = max(1, sum(len(s) if c.test.rule == "monotone" else 1 for c, s in zip(cases, steps, strict=True)))
     found = [_apply(claim, case, runs, case.test.margin_at(preset), ALPHA / tests) for case in cases]
     notes = [_censored(c, s, x) for c, s, x in zip(cases, steps, lost, strict=True) if len(s) < len(x) - 1]
-    return Judged(runs.preset, rules.all_of(found), runs.used(needed), tuple(notes))
+    used = runs.used(needed)
+    return Judged(runs.preset, rules.all_of(found), used, runs.behind(used), tuple(notes))
 
 
 def _censored(case: Elementary, judged: list[int], lost: list[bool]) -> str:
@@ -242,8 +245,9 @@ def _speak(paper: Paper, claim: Claim, judged: Judged, base: dict[str, Any]) -> 
         rest += _more(r, claim.min_seeds)
     rest += "".join(f"; {note}" for note in (*judged.notes, *_lost(used)))
     if preset != "smoke":
-        past = posthoc(paper.folder, paper.folder / "claims.toml", claim.id, _revisions(used))
-        if past.posthoc:
+        revs = [*_revisions(used), *_revisions(judged.behind)]
+        past = posthoc(paper.folder, paper.folder / "claims.toml", claim.id, revs)
+        if claim.late or past.posthoc:
             lead = f"{POST_HOC}: {lead}"
         elif past.posthoc is None:
             rest += f"; cannot tell whether the claim precedes its runs ({past.note})"

@@ -16,6 +16,7 @@ from shared.report import figures, tables
 from shared.report.data import Source
 from shared.report.declare import Effects
 from shared.report.plots import plot
+from shared.runs.frames import cells
 from shared.spec import Preset, flatten
 
 FIGURE = {f.key: f for f in FIGURES}
@@ -51,7 +52,7 @@ def made_up(preset: Preset, sweeps: tuple[str, ...] = ()) -> tuple[pd.DataFrame,
                 for metric in ("log-over-sqrt", "slope", "exponent", "r2-log", "r2-power"):
                     summary[f"diffusion/{name}/{metric}"] = growth
         history += [{"run_id": run_id, "trainer/global_step": i, **point} for i, point in enumerate(points)]
-        fields = {k: str(v) if isinstance(v, list) else v for k, v in flatten(spec).items()}
+        fields = cells(flatten(spec))
         rows.append({"run_id": run_id, **fields, "status": "finished", "wall_s": 60.0, **summary})
     return pd.DataFrame(rows), pd.DataFrame(history)
 

@@ -11,6 +11,7 @@ import pytest
 from replications.goyal import PAPER
 from replications.keskar import PAPER as KESKAR
 from shared.report.data import Source
+from shared.runs.frames import cells
 from shared.spec import flatten
 from tests.report.made_up_keskar import own_scale
 
@@ -51,7 +52,7 @@ def fake_tables(preset: str = "reduced", drop: tuple[str, ...] = (), seeds: int 
             })  # fmt: skip
         error = 90.0 if diverged else end
         rows.append({
-            "run_id": run_id, **flatten(spec), "sweep": PAPER.sweep_of(run_id, preset),
+            "run_id": run_id, **cells(flatten(spec)), "sweep": PAPER.sweep_of(run_id, preset),
             "status": "diverged" if diverged else "finished", "val/error": error, "val/error_last5_median": error,
             "train/error": error - 1, "updates": epochs * per_epoch, "samples": epochs * 65536,
             "wall_s": 60.0 + number % 7, "images_per_s": 5000.0 + number, "execution.threads": 1,

@@ -10,6 +10,7 @@ import pandas as pd
 
 from replications.keskar import PAPER
 from replications.keskar.arms import KeskarSpec
+from shared.runs.frames import cells
 from shared.spec import Preset, flatten
 
 STUCK = ("f1-sb-path", 1)
@@ -41,7 +42,7 @@ def made_up(preset: Preset, wanted: Callable[[KeskarSpec], bool] = lambda spec: 
             summary |= {**last, "val/error_last5_median": last["val/error"], "updates": len(points), "samples": 1000}
             summary = {k: v for k, v in summary.items() if k not in ("epoch", "trainer/global_step")}
         history += [{"run_id": run_id, **point} for point in points]
-        spec_columns = {k: str(v) if isinstance(v, list) else v for k, v in flatten(spec).items()}
+        spec_columns = cells(flatten(spec))
         rows.append({
             "run_id": run_id, **spec_columns, "sweep": PAPER.sweep_of(run_id, preset), "status": "finished",
             "wall_s": 60.0, "execution.threads": 1, "execution.devices": 1, "execution.nodes": 1,

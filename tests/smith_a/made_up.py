@@ -10,6 +10,7 @@ import pandas as pd
 
 from replications.smith_a import PAPER, method
 from replications.smith_a.spec import SmithASpec
+from shared.runs.frames import cells
 from shared.spec import Preset, flatten
 
 Row = dict[str, float]
@@ -142,7 +143,7 @@ def made_up(
             if wanted(spec):
                 history += [{"run_id": run_id, **row} for row in rows]
                 table.append({
-                    "run_id": run_id, **flatten(spec), "sweep": sweeps[run_id], "status": "finished",
+                    "run_id": run_id, **cells(flatten(spec)), "sweep": sweeps[run_id], "status": "finished",
                     **summary, "wall_s": 60.0, "samples": 1000, "images_per_s": 7000.0, "execution.threads": 1,
                     "execution.devices": 1, "execution.nodes": 1, "provenance.git_sha": "0123456789abcdef" * 2,
                     "provenance.git_dirty": False, "provenance.data_name": spec.data.name,

@@ -11,6 +11,7 @@ from replications.smith_b import PAPER
 from replications.smith_b.experiments import SETUPS, WINDOWS, SmithBSpec
 from replications.smith_b.method import noise_scale
 from shared.pace import Pace
+from shared.runs.frames import cells
 from shared.spec import Preset, flatten
 
 END = {"higher-momentum": 5.0, "higher-lr-twice": 1.0, "constant": 8.0, "beyond": 30.0, "equal-updates": 4.0,
@@ -35,7 +36,7 @@ def made_up(preset: Preset = "reduced") -> tuple[pd.DataFrame, pd.DataFrame]:
                 summary |= {f"{name}/{metric}": value for metric, value in medians.items()}
         summary["val/error_last5_median"] = float(np.median([p["val/error"] for p in points[-5:]]))
         history += [{"run_id": run_id, **point} for point in points]
-        columns = {k: str(v) if isinstance(v, list) else v for k, v in flatten(spec).items()}
+        columns = cells(flatten(spec))
         rows.append({
             "run_id": run_id, **columns, "sweep": PAPER.sweep_of(run_id, preset), "status": "finished",
             "wall_s": 100.0, "execution.threads": 1, "execution.devices": 1, "execution.nodes": 1,

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from shared.paper import Paper, Sweep
+from shared.runs.frames import cells
 from shared.spec import DataSpec, ModelSpec, RunSpec, flatten
 
 ARMS = ("b-1", "b-2", "b-4", "b-8", "b-16", "b-2-cold")
@@ -54,7 +55,7 @@ class Lab:
         for i, (arm, mean) in enumerate(means.items()):
             for seed, noise in enumerate(np.roll(z, i), start=1):
                 s = spec(arm, preset, seed)
-                row = {**flatten(s), "run_id": s.run_id, "status": "finished", "sweep": "all"}
+                row = {**cells(flatten(s)), "run_id": s.run_id, "status": "finished", "sweep": "all"}
                 row |= {"val/error": mean + sd * noise, "val/error_last5_median": mean + sd * noise}
                 row |= {name: values[arm] + sd * noise for name, values in metrics.items() if arm in values}
                 if arm in diverged:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 
 import pandas as pd
@@ -135,3 +136,31 @@ def test_the_verdict_says_post_hoc_first(repo, lab):
     assert a["reason"].startswith("post hoc: ")
     assert a["outcome"] == "reproduced"
     assert not b["reason"].startswith("post hoc")
+
+
+def test_a_claim_made_after_the_nets_were_trained_that_its_runs_measure_is_post_hoc(repo, lab):
+    """The runs judged are newer than the claim, a run two steps behind them is not."""
+    rows = lab.rows({"b-1": 11, "b-4": 11, "b-2": 10, "b-2-cold": 12})
+    lab.folder = repo
+    older = commit(repo, TEXT)
+    paper = lab.paper(TEXT.replace("margin = 0.1", "margin = 0.2"))
+    rows["provenance.git_sha"] = commit(repo, (repo / "claims.toml").read_text())
+    rows["provenance.git_dirty"] = False
+    first = rows[rows["seed"] == 1].set_index("arm")["run_id"]
+    for child, parent in (("b-2", "b-1"), ("b-1", "b-4")):
+        rows.loc[rows["run_id"] == first[child], "parents"] = json.dumps([first[parent]])
+    assert not any("post hoc" in v["reason"] for v in verdicts(paper, rows, pd.DataFrame()))
+    rows.loc[rows["run_id"] == first["b-4"], "provenance.git_sha"] = older
+    a, _ = verdicts(paper, rows, pd.DataFrame())
+    assert a["reason"].startswith("post hoc: ")
+
+
+def test_a_claim_can_say_itself_that_it_came_late(repo, lab):
+    rows = lab.rows({"b-2": 10, "b-2-cold": 12})
+    lab.folder = repo
+    text = TEXT.replace('says = "Also."', 'says = "Also."\nlate = true')
+    paper = lab.paper(text)
+    rows["provenance.git_sha"] = commit(repo, text)
+    a, b = verdicts(paper, rows, pd.DataFrame())
+    assert b["reason"].startswith("post hoc: ")
+    assert not a["reason"].startswith("post hoc")

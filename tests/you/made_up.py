@@ -11,6 +11,7 @@ from replications.you import PAPER
 from replications.you.cells import CHOSEN, PRINTED
 from replications.you.figures import TENSORS
 from replications.you.spec import YouSpec
+from shared.runs.frames import cells
 from shared.spec import Preset, flatten
 
 
@@ -23,7 +24,7 @@ def made_up(preset: Preset) -> tuple[pd.DataFrame, pd.DataFrame]:
         summary = _task(spec, rng) if spec.task != "train" else _trained(spec, rng)
         points = _search(spec) if spec.task == "best-of" else _curve(spec, summary, rng)
         history += [{"run_id": run_id, **point} for point in points]
-        spec_columns = {k: str(v) if isinstance(v, list) else v for k, v in flatten(spec).items()}
+        spec_columns = cells(flatten(spec))
         rows.append({
             "run_id": run_id, **spec_columns, "sweep": home[run_id], "status": "finished",
             "wall_s": 20.0, "images_per_s": 5000.0, "execution.threads": 1, "execution.devices": 1,
