@@ -47,6 +47,12 @@ PAPER = Paper(
         "are ours alone.",
         "At k = 4 the √k rate equals half the linear one, so that `kn-…-sqrt-lr` and `kn-…-lr-x0.5` are one condition; "
         "a G8 result here says nothing about √32.",
+        "The arms with half and twice the rate at 32 and 128 ran later and on another processor than what G6, G7 and "
+        "G9 compare them with. Two had run on the first as well, with settings that differ in nothing that acts: "
+        "kn-32-lr-x2 came out half a point higher the second time, with every one of five seeds, kn-32-lr-x0.5 by a "
+        "fifth. That may be chance; these intervals hold the spread of seeds and not of processors.",
+        "G4 and G4-base set a last training error against the median of the last five validation errors; with the "
+        "last of both their estimates move by less than a tenth of a point.",
         "An epoch drops the images left over after its last full batch; the paper does not say what it does.",
         "Running batch-norm averages follow worker 0, one update a step; the paper does not say which worker's "
         "averages it evaluates.",

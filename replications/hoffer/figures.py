@@ -224,7 +224,7 @@ def _confounds(net: str) -> tuple[Effect, ...]:
         Effect("… in LB and SB", (*_gap(net), *_minus(_gap(net, "-kept")))),
         Effect("… +LR", _difference(f"{net}-lr", f"{net}-lr-kept")),
         Effect("… +LR +GBN", _difference(f"{net}-gbn", f"{net}-gbn-kept")),
-        Effect("+LR scaled from 2 |B_S| (256), not |B_S|", _difference(f"{net}-lr-base-x2", f"{net}-lr")),
+        Effect("+LR scaled from 2 |B_S|, not from |B_S|", _difference(f"{net}-lr-base-x2", f"{net}-lr")),
         Effect("the last epoch, not the best on the test set", (*_gap(net), *_minus(_gap(net, metric=BEST)))),
         Effect("RA over SB for as many epochs", _difference(f"{net}-ra", f"{net}-sb-long")),
         Effect("digits mirrored", (*_gap(net), *_minus(_gap(net, "-unflipped")))),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 import pandas as pd
@@ -125,6 +125,7 @@ def plot(declared: Figure, source: Source) -> Plot:
     without = ", ".join(batch_label(x) for x in sorted(unsure))
     remarks = [f"the paper plots {without} without printing a number: left out"] * bool(unsure)
     remarks += ["hollow: the paper's points"] * any(pane.shared for pane in panes)
+    remarks += _thinned(s.ours for s in shown) if isinstance(declared, Curves) else []
     return Plot(f"{source.paper.key}-{source.preset}-{declared.key}", panes, _footer(declared, source, arms), columns,
                 declared.share_y, source.gaps(arms), "; ".join(remarks))  # fmt: skip
 
@@ -211,6 +212,13 @@ def _pane(declared: Figure, shown: _Shown, title: str, lines: list[Line]) -> Pan
     return Pane(title, tuple(lines), shown.panel.x_label or declared.x_label, shown.panel.y_label or declared.y_label,
                 _ticks(lines) if batches else (), _cap(declared, lines), declared.x_log, declared.x_reversed,
                 shown.panel.y_log, declared.marks)  # fmt: skip
+
+
+def _thinned(lines: Iterable[list[Line]]) -> list[str]:
+    """What a mean and its band hide where runs of a line end at different times: that those left carry it on."""
+    counts = [line.frame["n"] for part in lines for line in part]
+    fewest = [int(n.iloc[-1]) for n in counts if len(n) and n.iloc[-1] < n.iloc[0]]
+    return [f"runs end at different times: n falls to {min(fewest)} along a line"] if fewest else []
 
 
 def _footer(declared: Figure, source: Source, arms: list[str]) -> str:

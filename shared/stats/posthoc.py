@@ -12,7 +12,8 @@ from pathlib import Path
 
 UNCOMMITTED = "0" * 40
 POST_HOC = "post hoc"
-"""With this the reason of an outcome begins whose rule was written or edited after runs that it judges."""
+"""With this the reason of an outcome begins whose rule was written or edited after runs that it judges, or after runs
+whose nets these measure."""
 _TEXT = r"""("(?:[^"\\]|\\.)*"|'[^']*')"""
 REMARK = re.compile(
     rf"\s*((where|no_numbers|reason|command)\s*=\s*{_TEXT}\s*|requires\s*=\s*\[.*\]\s*|(once|own|late)\s*=\s*true\s*)?"

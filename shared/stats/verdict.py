@@ -243,7 +243,7 @@ def _speak(paper: Paper, claim: Claim, judged: Judged, base: dict[str, Any]) -> 
     undecided = outcome in ("inconclusive", "direction-only") and (r.finding == "inconclusive" or not enough)
     if undecided and preset != "smoke" and not claim.once:
         rest += _more(r, claim.min_seeds)
-    rest += "".join(f"; {note}" for note in (*judged.notes, *_lost(used)))
+    rest += "".join(f"; {note}" for note in (*judged.notes, *_lost(used), *_processors(used)))
     if preset != "smoke":
         revs = [*_revisions(used), *_revisions(judged.behind)]
         past = posthoc(paper.folder, paper.folder / "claims.toml", claim.id, revs)
@@ -357,6 +357,12 @@ def _not_run(paper: Paper, claim: Claim, why: dict[Preset, str]) -> str:
 def _cases(paper: Paper, claim: Claim, preset: Preset) -> list[Elementary]:
     tests = [t for t in claim.test if not t.only or preset in t.only]
     return [case for t in tests if t.rule != "exact" for case in expand(t, paper.roles(preset))]
+
+
+def _processors(used: pd.DataFrame) -> list[str]:
+    kinds = sorted({str(cpu) for cpu in used.get("provenance.cpu", pd.Series(dtype=object)).dropna()})
+    told = f"runs of {len(kinds)} processors, on which a seed is not one run: {', '.join(kinds)}"
+    return [told] if len(kinds) > 1 else []
 
 
 def _revisions(used: pd.DataFrame) -> list[str | None]:

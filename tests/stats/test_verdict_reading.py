@@ -69,6 +69,13 @@ def test_runs_that_finished_at_chance_are_counted_beside_diverged_ones(lab):
     assert "chance" not in one(lab, RISE, lab.rows({"b-4": 10, "b-8": 20, "b-16": 40}))["reason"]
 
 
+def test_runs_of_several_processors_are_told(lab):
+    rows = lab.rows({"b-4": 10, "b-8": 20, "b-16": 40}).assign(**{"provenance.cpu": "A"})
+    assert "processor" not in one(lab, RISE, rows)["reason"]
+    rows.loc[rows["arm"] == "b-8", "provenance.cpu"] = "B"
+    assert "; runs of 2 processors, on which a seed is not one run: A, B" in one(lab, RISE, rows)["reason"]
+
+
 def test_an_open_test_without_a_sign_keeps_the_claim_open():
     base = [0.0, 0.1, 0.2]
     small = rules.greater(difference([1.0, 1.1, 1.2], base), 1.0)
