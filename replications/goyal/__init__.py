@@ -72,6 +72,7 @@ PAPER = Paper(
         "(23.68 belongs to η = 0.2).",
         "Section 4 gives 120 ms for back-propagation in the text and uses 0.125 s in the bandwidth formula.",
         "The Caffe2 example released with the paper decays batch norm's γ, starts it at 1 and has no warm-up: it is "
-        "not the code of the experiments.",
+        "not the code of the experiments; it also steps every 30 epochs.",
+        "Batches of 12k and more were simulated by gradient accumulation on one server, says a footnote.",
     ),
 )

@@ -52,8 +52,8 @@ def updates(examples: int, batch: int, epochs: int, keep_partial: bool = False) 
 def noise_variance(batch: int, base: int = SMALL) -> float:
     """σ² = M/S − 1: factors z ~ N(1, σ²) on the examples of a batch of M give an update the covariance of a batch of S.
 
-    E[z²] = 1 + σ², so that cov ≈ (η²/M)(1 + σ²)·E[ggᵀ] = (η²/S)·E[ggᵀ] (the paper states σ² ∝ M). Raises ValueError
-    for a batch below the base.
+    E[z²] = 1 + σ², so that cov ≈ (η²/M)(1 + σ²)·E[ggᵀ] = (η²/S)·E[ggᵀ] (from memory, the paper has σ² ∝ M). Raises
+    ValueError for a batch below the base.
     """
     if batch < base:
         raise ValueError(f"a batch of {batch} is noisier than one of {base} already: σ² would be negative")
@@ -71,7 +71,7 @@ def noise_factors(draws: np.ndarray, variance: float) -> np.ndarray:
 def update_covariance(gradients: np.ndarray, lr: float, batch: int, variance: float = 0.0) -> np.ndarray:
     """cov(Δw) ≈ (η²/M)(1 + σ²)·(1/N) Σ gₙgₙᵀ of one step with M examples drawn from gradients [N, d]; [d, d].
 
-    The mean gradient's own outer product, small near a critical point, is left out as in the paper.
+    The mean gradient's own outer product, small near a critical point, is left out as, from memory, in the paper.
     """
     return lr**2 / batch * (1 + variance) * gradients.T @ gradients / len(gradients)
 

@@ -86,7 +86,7 @@ PATH = (1, 2, 5, 10, 20, 35, 50, 70, 100)
 
 
 def paper_spec(net: str, batch: int, arm: str, seed: int, **changes) -> KeskarSpec:
-    """§2 and App. A: Adam at Keras' defaults, no decay, uniform start, trained until the loss stops improving."""
+    """§2 and App. B: Adam at Keras' defaults, no decay, uniform start, trained until the loss stops improving."""
     n = NETS[net]
     fields = {
         "model": n.model,

@@ -34,7 +34,7 @@ printed = PAGES.mean_sd
 
 
 def large_batches() -> Cases:
-    """Table 1: LB is 10 % of the training set, so ten updates an epoch; SB takes hundreds."""
+    """§2.2: LB is 10 % of the training set, so ten updates an epoch; SB takes hundreds."""
     cases: Cases = []
     for data, n in EXAMPLES.items():
         cases += [

@@ -23,7 +23,7 @@ def large_batch(train_size: int) -> int:
 def plateaued(losses: Sequence[float], patience: int, delta: float) -> bool:
     """Whether the last ``patience`` values brought no new minimum that is lower by more than ``delta``.
 
-    Our reading of "until the loss stops improving" (App. A), over the mean training loss of each epoch. A value counts
+    Our reading of "until the loss stops improving" (§2.2), over the mean training loss of each epoch. A value counts
     as an improvement when it is more than ``delta`` below the best one that counted before it.
     """
     best, since = math.inf, 0
@@ -44,5 +44,5 @@ def large_batch_is_faster(iterations_ratio: float, batch_ratio: float, efficienc
 
 
 def distance_ratio(x_s: np.ndarray, x_l: np.ndarray, x_0: np.ndarray) -> float:
-    """‖x_s − x_0‖₂ / ‖x_ℓ − x_0‖₂, "in the range of 3-10" (§4)."""
+    """‖x_s − x_0‖₂ / ‖x_ℓ − x_0‖₂, "in the range of 3-10" (§3)."""
     return float(np.linalg.norm(x_s - x_0) / np.linalg.norm(x_l - x_0))

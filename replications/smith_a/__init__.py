@@ -1,4 +1,4 @@
-"""Smith and Le 2018, "A Bayesian Perspective on Generalization and Stochastic Gradient Descent" (1710.06451)."""
+"""Smith and Le 2017, "A Bayesian Perspective on Generalization and Stochastic Gradient Descent" (1710.06451)."""
 
 from __future__ import annotations
 
@@ -32,12 +32,13 @@ PAPER = Paper(
     own_scale=OWN_SCALE,
     derives="laws",
     notes=(
-        "Appendix D's 1/(1 − m) is that of momentum that sums gradients; initialisation and pixel scale are not "
-        "stated. With our starts and pixels the summed form, whose effective rate is ε/(1 − m) = 10, trains nothing up "
-        "to a batch of 30 at ε = 1. So the main arm of Figures 3 to 6 and 8 averages the gradient (effective rate ε), "
-        "starts from Glorot's uniform and divides pixels by 255: the choice by a rule fixed beforehand on held-out "
-        "images, which wants 5 not to train, 30 to train and the smallest batch that trains near 10. The paper has 10 "
-        "as the largest that does not: averaged standardised pixels, which meet that, lost to it.",
+        "The sources give momentum that sums gradients, whose factor is Appendix D's 1/(1 − m); initialisation and "
+        "pixel scale are not known. With our starts and pixels the summed form, whose effective rate is ε/(1 − m) = "
+        "10, trains nothing up to a batch of 30 at ε = 1. So the main arm of Figures 3 to 6 and 8 averages the "
+        "gradient (effective rate ε), starts from Glorot's uniform and divides pixels by 255: the choice by a rule "
+        "fixed beforehand on held-out images, which wants 5 not to train, 30 to train and the smallest batch that "
+        "trains near 10. The paper has 10 as the largest that does not: averaged standardised pixels, which meet "
+        "that, lost to it.",
         "With momentum that averages, the noise scale does not depend on m, so no 1/(1 − m) law is expected of the "
         "main arm; the law is tested with summed gradients at ε = 0.1, where ε/(1 − m) goes from 0.1 to 4 and m = 0.9 "
         "is the main curve itself (from v = 0, averaging at ε is summing at ε(1 − m)). The paper's Figure 7 has ε = 1.",
@@ -50,7 +51,7 @@ PAPER = Paper(
         "The test set of the evidence experiments is drawn from the training images, since the official one has too "
         "few zeros; random labels are a permutation of the true ones, so that both classes keep their size (fair coins "
         "are an arm of their own); the bias is penalised; pixels lie between 0 and 1, and λ goes from 1e-9 to 1e5.",
-        "The margin is the mean signed distance of training images to the boundary; the paper's unit is not stated.",
+        "The margin is the mean signed distance of training images to the boundary; the paper's unit is not known.",
         "B_opt is the best tested batch of each seed; its interval is over seeds, the paper's error bar (the tested "
         "batches next to it) stands beside it.",
         "Grids lie where the laws put the peak, so a law counts as reproduced only if the peaks lie inside them; where "

@@ -264,7 +264,7 @@ FIGURES = (
     _errors(
         "fig7a", "Figure 7a", "Test error against the batch by momentum",
         "Left: momentum that sums the gradient, at ε = 0.1, where m = 0.9 is the main curve itself. Right: momentum "
-        "that averages it, at ε = 1. In the paper (one of the two): the peak moves to the right with m.",
+        "that averages it, at ε = 1. In the paper, whose sources give the sum: the peak moves to the right with m.",
         "accumulating, momentum", _grid("momentum sums, ε = 0.1", *SUMMED),
         _grid("momentum averages, ε = 1", *AVERAGED),
     ),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# -- evidence (§2, App. of Eq 8-10) ------------------------------------------------------------------------------------
+# -- evidence (§2, Eq 9-10) ------------------------------------------------------------------------------------
 
 
 def logistic_cost(w: np.ndarray, x: np.ndarray, y: np.ndarray, lam: float) -> float:
@@ -87,7 +87,7 @@ def noise_scale(
     exact: bool = True,
     replacement: bool = False,
 ) -> float:
-    """g = ε/(1 − m) · (N/B − 1) (Eq 14, App. D), or its approximation εN/(B(1 − m)) for B ≪ N.
+    """g = ε/(1 − m) · (N/B − 1) (App. D), or its approximation εN/(B(1 − m)) for B ≪ N.
 
     ``averaging``: momentum is a running mean, whose effective rate is ε itself. ``replacement``: no "− 1" at all.
     """
@@ -187,7 +187,7 @@ def exact_gain(x: Sequence[float], b: Sequence[float], n: int) -> float:
 TRAINED = 65.0
 """Percent: a run below it has not trained. Exploratory runs ended below 50 or above 75; chance is 10."""
 THRESHOLD = 10
-"""§5, Fig 4: batches of about 10 and fewer do not train at ε = 1, m = 0.9, N = 1,000."""
+"""§4, Fig 4: batches of about 10 and fewer do not train at ε = 1, m = 0.9, N = 1,000."""
 
 
 def threshold(accuracies: Mapping[int, float]) -> int | None:

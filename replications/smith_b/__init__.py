@@ -36,8 +36,9 @@ PAPER = Paper(
         "may lose for want of training alone (B4 to B6). B7-specific does not set that apart: the arm that it compares "
         "with has three to four times as many updates.",
         "From memory are the ghost size of 128, Adam's rate, crops and mirroring, the third drop at 80 epochs on "
-        "ImageNet, and that nothing but ResNet-50 has a warm-up; numbers of sections 5.2 and 5.3 were given by "
-        "notes on the paper.",
+        "ImageNet, the batch of 81,920 of Figure 6, that nothing but ResNet-50 has a warm-up, B/(N(1 − m)) epochs of "
+        "the accumulator's, and Section 5.4's batches and rates but for its headline; other numbers of sections 5.2 "
+        "and 5.3 were given by notes on the paper.",
         "Adam's square-root rule would rescale the betas too, which a factor of 25 makes impossible; `adam-sqrt` keeps "
         "them and makes 90 updates between the first two drops, where `adam-increase` makes 468.",
         "A published summary gives 64,500 updates for the increased initial rate; its schedule makes 6,406 (S2).",
@@ -47,21 +48,21 @@ PAPER = Paper(
         "An epoch drops the images left over after its last full batch: up to 4 % of them at the largest batch, 8 % at "
         "the cap. What the paper's input pipeline does is not known.",
         "The rate of vanilla SGD is that of SGD with momentum, so its noise scale is a tenth; the paper's panel does "
-        "not say, but all panels are said to follow Figure 1.",
-        "Running averages of batch norm take an update for each ghost batch; the paper does not say how it does it. "
+        "not say; from memory all panels follow Figure 1.",
+        "Running averages of batch norm take an update for each ghost batch; how the paper does it is not known. "
         "Without ghost batches they take one a batch and lag by an epoch at the cap, hence B2-ghost-precise.",
         "Seeds are 6 to 10: ten runs of `decay` and `hybrid` with seeds 1 to 5 had been looked at before the contrasts "
         "were paired by seed, and judge nothing.",
         "Runs last 200 epochs, as in the recipe that the paper inherits; its curves end at about 205.",
-        "Section 5.1 grows the batch to 16,000, Section 5.2 caps it at 5,120 although its first two schedules are said "
-        "to be those of 5.1: both are run, as `increase` and `increase-capped`.",
+        "Section 5.1 grows the batch to 16,000, Section 5.2 caps it at 5,120 although its first two schedules are, "
+        "from memory, those of 5.1: both are run, as `increase` and `increase-capped`.",
         "`no-ghost` is capped too and compared with `increase-capped`: batch norm over 16,000 images fits no device.",
         "`equal-updates` has the decaying schedule's drops at the same fractions of 37 % of its updates.",
         "Appendix B's batch and rates are known only roughly; here its arms are the decaying schedule at the first "
         "batch with rates from 0.2 to 3.2.",
         "Inception-ResNet-V2 takes crops of 224 pixels, not 299, weight decay of 1e-4, no auxiliary head and plain SGD "
         "with momentum; the paper's own values are not known. ResNet-50 follows Goyal et al., warm-up included.",
-        "After the first phase, batches and rates of Figure 7 are derived from its cap, as are those of Section 5.4.",
+        "After the first phase, batches and rates of Figure 7 are derived from its cap.",
     ),
     errata=(
         "At the last batch of Figure 1, 16,000 of 50,000, the condition B ≪ N no longer holds: the exact noise scale "

@@ -35,8 +35,8 @@ PAPER = Paper(
         "than the paper's; the ledger compares them with the paper's in the same order.",
         "The metric is the mean of the evaluations in the last 5 % of the epochs, as the paper has it for the AlexNet "
         "baseline; it does not say for the others. Reduced runs have one evaluation there.",
-        "Batch norm's batch grows with the batch, as in the paper (an eighth of it there, one GPU's share, and 1,024 "
-        "at most; the whole batch and 256 at most here): it is confounded with the batch.",
+        "Batch norm's batch grows with the batch, as in the authors' code (an eighth of it there, one GPU's share, "
+        "and 1,024 at most; the whole batch and 256 at most here): it is confounded with the batch.",
         "The batch of Table 2 and the rates of Figure 2 are not printed: 512 (reduced: 256, and 32 random images for "
         "the full net), and 2, are taken. Figure 2's batches 256 and 1K are declared at paper scale alone.",
         "Images of 224 pixels at paper scale, as the text says; the released AlexNet files crop 227.",
@@ -80,7 +80,11 @@ PAPER = Paper(
         "Table 2's gradient of conv5.w, 0.0002, does not give its ratio of 69; 0.0023 would (E1).",
         "ICLR's caption of Table 2 says AlexNet; only AlexNet-BN has biases of these norms (E1).",
         "The text says that 32K loses 2.6 points; Table 3 has 60.2 − 57.8 = 2.4 (E4).",
-        "The abstract of v3 says 32K without loss; its tables lose 0.7 (ResNet-50) and 2.4 points (AlexNet-BN).",
+        "The abstract of v3 says 32K without loss; its tables lose 0.7 (ResNet-50) and 2.4 points (AlexNet-BN). ICLR's "
+        "claims 16K.",
+        "The released solvers have other settings than the text: AlexNet at 16K a rate of 16 (14) and 5 epochs of "
+        "warm-up (2), at 8K 4 epochs (2); AlexNet-BN rates of 10, 24 and 32 at 8K, 16K and 32K (14, 23, 22), and at "
+        "32K 10 epochs of warm-up (5).",
         "v3's rates for ResNet-50 (0.6, 2.5, 2.9) do not go with η = 0.001: torchlars, after the authors' logs, has "
         "ten times as much at 16K and 32K and 21 times at 8K (E4).",
         "Table 4 of v3 gives 8K a rate of 0.6 with LARS; Figure 5's legend 6.4 and a warm-up.",

@@ -136,8 +136,8 @@ FIGURES = (
         key="fig4",
         where="Figure 4",
         title="LARS against its rate at the two largest batches",
-        caption="In the paper: flat from 13 to 25 and erratic from 28 on. Here γ is in steps from a quarter to four "
-        "times the chosen one. In brackets the paper's batch.",
+        caption="In the paper: flat from 13 to 22 at 16K and from 17 to 28 at 32K, and erratic beyond. Here γ "
+        "is in steps from a quarter to four times the chosen one. In brackets the paper's batch.",
         panels=(
             Panel("B={b_huge}", (Series("AlexNet-BN", "{plateau_huge}", ACCURACY, "base", printed_metric=PLOTTED),)),
             Panel("B={b_most}", (Series("AlexNet-BN", "{plateau_most}", ACCURACY, "large", printed_metric=PLOTTED),)),

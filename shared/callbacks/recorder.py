@@ -99,7 +99,7 @@ class Recorder(pl.Callback):
 
     @torch.no_grad()
     def _with_precise_bn(self, trainer: pl.Trainer, pl_module: Any) -> float:
-        """Percent error with batch-norm statistics averaged over training images (Goyal §5.1, Fig 4)."""
+        """Percent error with batch-norm statistics averaged over training images (Goyal §5.2, Fig 4)."""
         data = trainer.datamodule  # type: ignore[attr-defined]  # a connector sets it
 
         def ready(images: torch.Tensor) -> torch.Tensor:

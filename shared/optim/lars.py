@@ -38,7 +38,7 @@ class LARS(Optimizer):
 
     Args:
         params: parameters, or groups of them that may set any option below for themselves.
-        lr: the global rate γ; the paper's lie between 1 and 40.
+        lr: the global rate γ; the paper's lie between 0.6 and 40.
         momentum, weight_decay: m and β.
         trust_coefficient: η.
         lr_in_momentum: γ inside the buffer as in Algorithm 1, so that a buffer keeps the rates it was filled at; else
