@@ -7,7 +7,7 @@ import math
 import pandas as pd
 import pytest
 
-from replications.smith_a import PAPER, laws
+from replications.smith_a import PAPER, laws, method
 from shared.report.data import Source
 from shared.stats.samples import Runs
 from tests.smith_a.made_up import made_up
@@ -59,3 +59,21 @@ def test_a_peak_without_todays_columns_gets_them_from_its_curve(tables):
     found = laws.completed(rows, curve, ()).iloc[0]
     assert (found[name], found["held_out/b_opt"]) == (30, 45)
     assert found["b_opt"] == row["b_opt"]  # what the run recorded stays
+
+
+def test_the_exact_law_and_the_held_out_exponent_read_their_own_columns():
+    x, n = [0.1, 1.0, 10.0], 1000
+    rows = [{"lr": e, "data.train_size": n, "b_opt": method.predicted_exact(30, e, n), "b_opt/low": 1.0,
+             "b_opt/high": 999.0, "b_opt/vertex": 30 * e**0.25, "held_out/b_opt": 30 * e**0.5} for e in x]  # fmt: skip
+    found = laws.fit("lr", rows)
+    assert found["exact_exponent"] == pytest.approx(1)
+    assert (found["exponent/vertex"], found["exponent/held_out"]) == (pytest.approx(0.25), pytest.approx(0.5))
+
+
+def test_a_peak_reads_held_out_images_for_its_choice_and_test_images_for_its_worth():
+    curve = [{"batch_size": b, "end/error": e, "held_out/error": h} for b, e, h in
+             ((10, 20.0, 9.0), (20, 10.0, 5.0), (30, 9.0, 6.0), (45, 11.0, 7.0), (100, 14.0, 8.0))]
+    found = laws.peak_of(curve, 1.0, 1000, 0.9, True)
+    assert (found["b_opt"], found["held_out/b_opt"]) == (30, 20)
+    assert (found["held_out/error"], found["held_out/gain"], found["peak/gain"]) == (10, 4, 5)
+    assert found["b_opt/vertex"] == pytest.approx(37.92, abs=0.01)

@@ -10,7 +10,8 @@ import torch
 from torch.nn import functional as F
 
 from replications.smith_a import PAPER, method
-from replications.smith_a.module import Module, one_weight, shape
+from replications.smith_a.module import Module, _held_out, one_weight, shape
+from shared.datamodules import make_datamodule
 from shared.models import build
 from shared.runs.read import read_run
 from shared.spec import Execution, ModelSpec, parse
@@ -151,3 +152,12 @@ def test_measurements_of_their_own_are_recorded(results):
     spec = next(s for s in PAPER.runs("smoke", seeds=1).values() if s.arm == "evidence-true")
     curve = read_run(run_dir(results, spec)).history
     assert list(curve["lambda"]) == pytest.approx(list(np.logspace(-3, 3, 5)))
+
+
+def test_held_out_images_are_none_that_the_run_trains_on():
+    spec = next(s for s in PAPER.runs("smoke").values() if s.arm == "b-10" and s.seed == 2)
+    data = make_datamodule(spec, Execution(accelerator="cpu"))
+    trained = {x.numpy().tobytes() for x in data.plain("train")[0]}
+    held = {x.numpy().tobytes() for x in _held_out(spec.but(held_out=400), data)[0]}
+    assert len(held) > 390
+    assert not held & trained

@@ -10,10 +10,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from torch import nn
 
 from replications.smith_b import PAPER, checks, method
 from replications.smith_b.experiments import CONTROLS, IMAGENET, SETUPS, arm, counterpart, imagenet
 from replications.smith_b.method import Rule
+from replications.smith_b.module import Module
 from shared.pace import Pace
 
 DROPS = (0.3, 0.6, 0.8)
@@ -153,3 +155,11 @@ def test_a_wrong_count_or_schedule_is_caught(monkeypatch):
     monkeypatch.undo()
     monkeypatch.setattr(method, "updates", lambda n, epochs, batches, drops, whole=True: n * epochs / batches[0])
     assert not all(ok for _, ok in checks.update_counts())
+
+
+def test_resnet_50_warms_up_over_five_epochs_from_its_own_rate():
+    spec = imagenet("resnet-50-constant", 1)
+    module = Module(spec, nn.Linear(1, 1), steps_per_epoch=156)
+    module.pace = Pace(1_281_167, spec)
+    ends = [module.rate(u) for u in (0, 390, 780, 30 * 156 - 1, 30 * 156)]
+    assert ends == pytest.approx([0.1, (0.1 + 3.2) / 2, 3.2, 3.2, 0.32])

@@ -164,3 +164,15 @@ def test_a_claim_can_say_itself_that_it_came_late(repo, lab):
     a, b = verdicts(paper, rows, pd.DataFrame())
     assert b["reason"].startswith("post hoc: ")
     assert not a["reason"].startswith("post hoc")
+
+
+def test_of_a_run_with_uncommitted_changes_git_cannot_tell(repo, lab):
+    lab.folder = repo
+    rows = lab.rows({"b-2": 10, "b-2-cold": 12})
+    rows["provenance.git_sha"] = commit(repo, TEXT)
+    rows["provenance.git_dirty"] = True
+    text = TEXT.replace("margin = 0.1", "margin = 0.2")
+    commit(repo, text)
+    a, _ = verdicts(lab.paper(text), rows, pd.DataFrame())
+    assert not a["reason"].startswith("post hoc")
+    assert "cannot tell whether the claim precedes its runs" in a["reason"]

@@ -152,6 +152,17 @@ def test_fits_better_charges_a_parameter_that_explains_nothing():
     )
 
 
+def test_fits_better_is_the_difference_of_aicc_in_closed_form():
+    """n ln(RSS/n) + 2k + 2k(k + 1)/(n − k − 1), the variance being one of the k (Hurvich and Tsai 1989)."""
+    x = np.arange(1.0, 10.0)
+    y = np.array([1.0, 1.3, 1.1, 2.0, 2.2, 1.9, 2.5, 3.1, 2.8])
+    n, line = len(x), np.polyval(np.polyfit(x, y, 1), x)
+    fit = n * math.log(((y - y.mean()) ** 2).sum() / ((y - line) ** 2).sum())
+    charge = 2 + 2 * 3 * 4 / (n - 4) - 2 * 2 * 3 / (n - 3)
+    found = rules.fits_better(x, np.stack([y, y]), "linear", "constant")
+    assert found.estimate == pytest.approx(fit - charge)
+
+
 def test_fits_better_refuses_too_few_points_and_unknown_models():
     with pytest.raises(StatsError, match="more than 4 points"):
         rules.fits_better([1, 2, 3], np.ones((2, 3)), "linear", "sqrt")

@@ -10,7 +10,7 @@ import torch
 
 from shared import training
 from shared.runs.read import read_run
-from shared.spec import Execution
+from shared.spec import Execution, ModelSpec
 from tests.training import runs
 
 CPU = {"accelerator": "cpu"}
@@ -84,3 +84,13 @@ def test_a_damaged_checkpoint_costs_only_the_work_since_the_one_before(tmp_path)
     whole = torch.load(training.run_dir(tmp_path / "whole", made) / "weights.pt")
     resumed = torch.load(folder / "weights.pt")
     assert all(torch.equal(whole[k], resumed[k]) for k in whole)
+
+
+def test_a_net_with_dropout_resumes_to_the_same_bits(tmp_path):
+    args = {"normalise": "none", "width": 2, "hidden": 16, "stem_stride": 1}
+    made = runs.spec("bn-free", model=ModelSpec(name="alexnet-small", args=args))
+    assert _in_child(made, str(tmp_path / "whole")) == 0
+    assert _in_child(made, str(tmp_path / "killed"), "step:10") != 0
+    assert _in_child(made, str(tmp_path / "killed")) == 0
+    a, b = (torch.load(training.run_dir(tmp_path / name, made) / "weights.pt") for name in ("whole", "killed"))
+    assert all(torch.equal(a[k], b[k]) for k in a)

@@ -96,7 +96,6 @@ def test_best_of_k_judges_on_test_images_what_was_chosen_on_held_out_ones(search
         accuracy = 100.0 * (module.net(images).argmax(1) == labels).double().mean().item()
     assert [row["k"] for row in rows] == [1, 2, 3, 4]
     assert rows[-1]["accuracy"] == found["best-of/4"] == pytest.approx(accuracy)
-    assert all(row["accuracy/low"] <= row["accuracy/high"] for row in rows)
     assert found["diverged"] == 100.0 * sum(h == 10.0 for h in held) / 4
     _, four = TASKS["best-of-4"](module, data, folders)
     assert four["best-of-4"] == pytest.approx(accuracy)

@@ -1,0 +1,58 @@
+"""What is committed: every row belongs to a declared run, every outcome follows from the rows, collating loses none."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+
+from replications import PAPERS
+from shared.runs import snapshot
+from shared.spec import PRESETS
+from shared.workflow.outcome import collated, verdict_rows
+from tests.conftest import REPO
+from tests.contract import papers
+
+
+@papers
+def test_every_committed_run_is_declared(paper):
+    declared = {s.run_id for preset in PRESETS for s in paper.runs(preset).values()}
+    rows = pd.read_csv(REPO / "results" / "snapshot" / f"{paper.key}.csv", low_memory=False)
+    assert set(rows["run_id"]) - declared == set()
+
+
+@papers
+def test_the_committed_outcomes_follow_from_the_committed_rows(paper):
+    file = REPO / "results" / "report" / "tables" / f"{paper.key}-verdicts.json"
+    keys = ("outcome", "scale", "n", "rule", "margin", "metric", "reference", "runs")
+
+    def pinned(verdicts):
+        return {v["claim"]: {k: v[k] for k in keys} for v in verdicts}
+
+    told = pinned(json.loads(file.read_text()))
+    found = pinned(json.loads(json.dumps(verdict_rows(paper, REPO / "results"))))
+    assert {claim: found[claim] for claim in told} == told
+
+
+@pytest.mark.parametrize("key", ["goyal", "smith_b"])
+def test_a_fresh_clone_that_collates_loses_no_row(key, tmp_path):
+    paper = PAPERS[key]
+    runs = [next(iter(paper.runs(p).values())) for p in PRESETS]
+    rows = pd.DataFrame(
+        [
+            {
+                "run_id": s.run_id,
+                "paper": key,
+                "arm": s.arm,
+                "preset": s.preset,
+                "seed": s.seed,
+                "protocol": 1,
+                "sweep": "x",
+                "status": "finished",
+            }
+            for s in runs
+        ]
+    )
+    snapshot.save(rows, pd.DataFrame({"run_id": [], "trainer/global_step": []}), tmp_path, key)
+    assert set(collated(paper, tmp_path)[0]["run_id"]) == {s.run_id for s in runs}
