@@ -98,6 +98,11 @@ def expand(test: Test, roles: Roles) -> list[Elementary]:
     return found
 
 
+def _parents(rows: pd.DataFrame) -> set[str]:
+    """The runs that these name as their parents."""
+    return {p for parents in rows.get("parents", pd.Series(dtype=object)).dropna() for p in json.loads(parents)}
+
+
 class Runs:
     """The declared runs of one paper and preset, by arm and seed."""
 
@@ -119,7 +124,7 @@ class Runs:
         """The rows of some arms; for those that no run made, the runs they follow from."""
         found = pd.concat([self._of(a) for a in dict.fromkeys(arms)], ignore_index=True)
         made = found["status"] == DERIVED
-        behind = {p for parents in found.loc[made, "parents"] for p in json.loads(parents)} if made.any() else set()
+        behind = _parents(found[made])
         runs = self.rows[self.rows["run_id"].isin(behind)]
         return pd.concat([found[~made], runs], ignore_index=True).drop_duplicates("run_id") if behind else found
 
@@ -127,8 +132,7 @@ class Runs:
         """The rows of the runs from which ``used`` start or whose nets they measure, and of those behind these."""
         found, names = set[str](), set(used["run_id"])
         while names:
-            here = self.rows[self.rows["run_id"].isin(names)].get("parents", pd.Series(dtype=object))
-            names = {p for parents in here.dropna() for p in json.loads(parents)} - found
+            names = _parents(self.rows[self.rows["run_id"].isin(names)]) - found
             found |= names
         return self.rows[self.rows["run_id"].isin(found)]
 

@@ -14,7 +14,7 @@ CPU = Execution(accelerator="cpu")
 
 
 @pytest.fixture
-def make(monkeypatch):
+def make():
     def made(seed=3, batch_size=40, **data):
         spec = RunSpec(
             paper="p",

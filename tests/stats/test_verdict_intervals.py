@@ -28,9 +28,10 @@ def test_seeds_that_only_one_arm_has_take_no_part_in_a_paired_contrast(lab):
 
 
 def test_a_step_of_a_sequence_is_refuted_at_its_share_of_the_level_and_no_less(lab):
-    found = one(lab, RISE, lab.rows({"b-4": 10, "b-8": 11, "b-16": 10.68}))
+    rows = lab.rows({"b-4": 10, "b-8": 11, "b-16": 10.68})
+    found = one(lab, RISE, rows)
     assert found["outcome"] == "not-reproduced"
-    errors = lab.rows({"b-4": 10, "b-8": 11, "b-16": 10.68}).groupby("arm")["val/error"].apply(list)
+    errors = rows.groupby("arm")["val/error"].apply(list)
     assert found["interval"] == pytest.approx(difference(errors["b-16"], errors["b-8"]).interval(0.95), abs=1e-6)
 
 
