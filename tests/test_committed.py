@@ -10,7 +10,8 @@ import pytest
 from replications import PAPERS
 from shared.runs import snapshot
 from shared.spec import PRESETS
-from shared.workflow.outcome import collated, verdict_rows
+from shared.workflow.outcome import collated, stale_blocks, verdict_rows
+from shared.workflow.suite import Suite
 from tests.conftest import REPO
 from tests.contract import papers
 
@@ -34,6 +35,17 @@ def test_the_committed_outcomes_follow_from_the_committed_rows(paper):
     told = pinned(json.loads(file.read_text()))
     found = pinned(json.loads(json.dumps(verdict_rows(paper, REPO / "results"))))
     assert {claim: found[claim] for claim in told} == told
+
+
+@pytest.mark.skipif(not (REPO / ".git").exists() or (REPO / ".git" / "shallow").exists(),
+                    reason="without the history it cannot be told which claims are older than their runs")  # fmt: skip
+def test_readme_and_cards_say_what_the_committed_rows_say():
+    assert stale_blocks(Suite(PAPERS), REPO / "results") == []
+
+
+def test_readme_and_cards_are_stale_beside_other_rows(tmp_path):
+    found = stale_blocks(Suite(PAPERS), tmp_path)
+    assert {"README.md: status", *(f"replications/{key}/README.md: cost" for key in PAPERS)} <= {*found}
 
 
 @pytest.mark.parametrize("key", ["goyal", "smith_b"])

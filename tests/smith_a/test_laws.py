@@ -71,8 +71,10 @@ def test_the_exact_law_and_the_held_out_exponent_read_their_own_columns():
 
 
 def test_a_peak_reads_held_out_images_for_its_choice_and_test_images_for_its_worth():
-    curve = [{"batch_size": b, "end/error": e, "held_out/error": h} for b, e, h in
-             ((10, 20.0, 9.0), (20, 10.0, 5.0), (30, 9.0, 6.0), (45, 11.0, 7.0), (100, 14.0, 8.0))]
+    curve = [
+        {"batch_size": b, "end/error": e, "held_out/error": h}
+        for b, e, h in ((10, 20.0, 9.0), (20, 10.0, 5.0), (30, 9.0, 6.0), (45, 11.0, 7.0), (100, 14.0, 8.0))
+    ]
     found = laws.peak_of(curve, 1.0, 1000, 0.9, True)
     assert (found["b_opt"], found["held_out/b_opt"]) == (30, 20)
     assert (found["held_out/error"], found["held_out/gain"], found["peak/gain"]) == (10, 4, 5)

@@ -163,3 +163,25 @@ def test_resnet_50_warms_up_over_five_epochs_from_its_own_rate():
     module.pace = Pace(1_281_167, spec)
     ends = [module.rate(u) for u in (0, 390, 780, 30 * 156 - 1, 30 * 156)]
     assert ends == pytest.approx([0.1, (0.1 + 3.2) / 2, 3.2, 3.2, 0.32])
+
+
+def test_medians_are_those_of_the_stretches_between_the_drops():
+    """Each evaluation's epoch as its value; where the drops lie elsewhere, so do the stretches."""
+    rows = [{"epoch": float(e), "val/error": float(e), "train/loss": -float(e)} for e in range(1, 101)]
+
+    def medians(drops):
+        module = Module(arm("reduced", "decay", 1).but(epochs=100, drops=drops), nn.Linear(1, 1), steps_per_epoch=1)
+        return module.summarise(rows)
+
+    found = medians(DROPS)
+    assert {k: v for k, v in found.items() if k.endswith("val/error")} == {
+        "before/val/error": (20 + 29) / 2,
+        "after/val/error": 33,
+        "sag/val/error": (45 + 59) / 2,
+        "second/val/error": (63 + 77) / 2,
+        "end/val/error": (83 + 100) / 2,
+    }
+    assert found["sag/train/loss"] == -found["sag/val/error"]
+    moved = medians((0.5, 0.7, 0.9))
+    assert moved["before/val/error"] == (34 + 48) / 2  # 0.2 and 0.29 of 0.3 are 0.333 and 0.483 of 0.5
+    assert moved["end/val/error"] == (92 + 100) / 2  # 0.825 lies an eighth of the way from the last drop to the end

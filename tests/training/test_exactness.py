@@ -94,3 +94,12 @@ def test_a_net_with_dropout_resumes_to_the_same_bits(tmp_path):
     assert _in_child(made, str(tmp_path / "killed")) == 0
     a, b = (torch.load(training.run_dir(tmp_path / name, made) / "weights.pt") for name in ("whole", "killed"))
     assert all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_a_loss_that_was_lost_before_a_kill_is_still_lost_after_it(tmp_path):
+    """Killed when all is trained and saved, and nothing recorded: no batch is left in which to find it again."""
+    made = runs.spec("bn-free", lr=1e30, epochs=1)
+    assert _in_child(made, str(tmp_path), "step:7") == -signal.SIGKILL
+    assert _in_child(made, str(tmp_path)) == 0
+    summary = read_run(training.run_dir(tmp_path, made)).summary
+    assert (summary["status"], summary["val/error"]) == ("diverged", 90)

@@ -33,3 +33,18 @@ def test_each_seed_searches_among_trials_of_its_own(monkeypatch):
         for s in (1, 2, 8, 9)
     ]
     assert found == [3, 7, 31, 3]
+
+
+def test_updates_to_the_target_are_those_of_the_first_evaluation_that_reaches_it():
+    spec = next(iter(PAPER.runs("reduced").values())).but(epochs=4, eval_every=1)
+    module = Module(spec, nn.Linear(1, 10), steps_per_epoch=10)
+
+    def reached(*errors):
+        rows = [{"trainer/global_step": 10.0 * i, "epoch": float(i), "val/error": e, "val/loss": 1.0, "loss_gap": 0.0}
+                for i, e in enumerate(errors, 1)]  # fmt: skip
+        return module.summarise(rows).get("updates_to/75")
+
+    assert reached(60, 25, 30, 20) == 20
+    assert reached(24, 26, 26, 26) == 10
+    assert reached(60, 50, 40, 25.1) is None
+    assert reached(60, 20, 20) is None  # stopped short: it has diverged
