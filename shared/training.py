@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 from pytorch_lightning.plugins.environments import LightningEnvironment, SLURMEnvironment
 
 from shared.callbacks import Checkpoints, DivergenceStop, Recorder
+from shared.callbacks.masks import DropoutMasks
 from shared.callbacks.snapshots import save_weights
 from shared.datamodules import make_datamodule
 from shared.datamodules.module import RunData
@@ -194,6 +195,7 @@ def trainer_for(spec: RunSpec, execution: Execution, data: Any, callbacks: list,
     else:
         length = {"max_steps": spec.updates, "max_epochs": -1, "check_val_every_n_epoch": None,
                   "val_check_interval": spec.eval_every * times}  # fmt: skip
+    alone = execution.world_size == 1 and execution.accelerator == "cpu"
     strategy = "ddp" if execution.strategy == "auto" and execution.world_size > 1 else execution.strategy
     trainer = pl.Trainer(
         accelerator=execution.accelerator,
@@ -205,7 +207,7 @@ def trainer_for(spec: RunSpec, execution: Execution, data: Any, callbacks: list,
         accumulate_grad_batches=times,
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
-        callbacks=callbacks,
+        callbacks=callbacks if alone else [DropoutMasks(), *callbacks],
         logger=False,
         default_root_dir=folder,
         enable_checkpointing=any(isinstance(c, Checkpoints) for c in callbacks),  # or Lightning adds its own

@@ -55,6 +55,24 @@ def fit(made: RunSpec, execution: Execution, out: Path) -> dict[str, torch.Tenso
     return torch.load(out)
 
 
+def kept_by_dropout(made: RunSpec, execution: Execution, folder: Path, disturb: bool) -> None:
+    """Train, and write to ``<rank>.pt`` what the first dropout kept of each batch, bool [b, units]."""
+    module, data = training.assemble(made, execution, PAPER)
+    dropout = next(m for m in module.net.modules() if isinstance(m, torch.nn.Dropout))
+    kept: list[torch.Tensor] = []
+    dropout.register_forward_pre_hook(lambda m, given: 0 * given[0] + 1 if m.training else None)
+    dropout.register_forward_hook(lambda m, given, made: kept.append(made.detach() != 0) if m.training else None)
+
+    class Keep(training.pl.Callback):
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+            torch.rand(int(disturb))
+
+        def on_train_end(self, trainer, pl_module):
+            torch.save(kept, folder / f"{trainer.global_rank}.pt")
+
+    training.trainer_for(made, execution, data, [Keep()], folder).fit(module, datamodule=data)
+
+
 def train(made: RunSpec, folder: str, die: str = "", every_s: float = 0.0) -> None:
     """``training.run`` that may kill itself, as ``kill -9`` would: ``step:N``, ``epoch-end`` or ``writing``.
 

@@ -96,6 +96,26 @@ def test_a_net_with_dropout_resumes_to_the_same_bits(tmp_path):
     assert all(torch.equal(a[k], b[k]) for k in a)
 
 
+def _masks(folder, execution, disturb: bool) -> list[list[torch.Tensor]]:
+    """By rank what the first dropout keeps of each batch in turn; ``disturb`` draws from torch's generator between."""
+    args = {"normalise": "none", "width": 2, "hidden": 16, "stem_stride": 1}
+    made = runs.spec("bn-free", model=ModelSpec(name="alexnet-small", args=args), epochs=2)
+    folder.mkdir()
+    runs.kept_by_dropout(made, execution, folder, disturb)
+    return [torch.load(folder / f"{rank}.pt") for rank in range(execution.devices)]
+
+
+def test_ranks_drop_units_of_their_own_whatever_was_drawn_before(tmp_path):
+    """So that a resumed run needs the generator of no rank and of no device."""
+    two = Execution(**CPU, devices=2, strategy="ddp_fork")
+    first, second = _masks(tmp_path / "a", two, disturb=False)
+    assert len(first) == len(second) == 14
+    assert not any(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    assert len({mask.numpy().tobytes() for mask in first}) == 14
+    again = _masks(tmp_path / "b", two, disturb=True)
+    assert all(torch.equal(a, b) for a, b in zip(first + second, again[0] + again[1], strict=True))
+
+
 def test_a_loss_that_was_lost_before_a_kill_is_still_lost_after_it(tmp_path):
     """Killed when all is trained and saved, and nothing recorded: no batch is left in which to find it again."""
     made = runs.spec("bn-free", lr=1e30, epochs=1)
