@@ -98,6 +98,14 @@ class OptimizerSpec(Frozen):
 
     late = frozenset({"fused", "trust_coefficient", "adapt_skip", "zero_norm", "trust_clip"})
 
+    @model_validator(mode="after")
+    def _possible(self):
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"momentum must be from 0 to below 1, not {self.momentum:g}")
+        if self.weight_decay < 0:
+            raise ValueError(f"weight_decay must not be negative, but is {self.weight_decay:g}")
+        return self
+
 
 class RunSpec(Frozen):
     """One training, identified by everything that may change its result.
@@ -145,6 +153,8 @@ class RunSpec(Frozen):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, not {value}")
+        if self.lr < 0:
+            raise ValueError(f"lr must not be negative, but is {self.lr:g}")
         if (self.epochs or self.updates or 0) % self.eval_every:
             raise ValueError(f"eval_every={self.eval_every} does not divide the length: the end would not be evaluated")
         if self.bn_batch and self.batch_size > self.bn_batch and self.batch_size % self.bn_batch:
@@ -279,5 +289,8 @@ def parse(kind: type[AnySpec], text: str) -> AnySpec:
     try:
         return kind.model_validate_json(text)
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, e['loc'])) or 'spec'}: {e['msg']}" for e in error.errors()]
+        found = [(".".join(map(str, e["loc"])) or "spec", e["msg"]) for e in error.errors()]
+        lines = [
+            f"{where}: {said}".replace("spec: Value error, ", "").replace("Value error, ", "") for where, said in found
+        ]
         raise SpecError("; ".join(lines)) from None

@@ -18,6 +18,7 @@ from shared.paper import Paper
 from shared.spec import Execution, RunSpec, SpecError, override
 from shared.workflow.forecast import PACK_S, Rates, samples
 from shared.workflow.suite import EngineError, Suite, is_done, run_dir
+from shared.workflow.vet import vet
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,8 @@ def choose(
         specs = {i: s for i, s in specs.items() if any(fnmatch.fnmatchcase(s.arm, a) for a in arms)}
     home = {s.run_id: sw.name for sw in reversed(paper.select(preset, None, True)) for s in sw.specs}
     changed = [override(s, assignments) if assignments else s for s in specs.values()]
+    if assignments:  # what is declared is built by the tests
+        vet(changed)
     unique = {s.run_id: s for s in changed}
     stored = _in_snapshot(results, paper.key) if missing else ()
     done = {i: i in stored or is_done(results, s) for i, s in unique.items()}

@@ -11,6 +11,7 @@ from toy import PAPER, PAPERS, spec
 
 from replications.smith_a import PAPER as SMITH
 from shared.spec import Execution, SpecError
+from shared.workflow import forecast, vet
 from shared.workflow import plan as planning
 from shared.workflow.plan import Plan, Task, choose, makespan, pack
 from shared.workflow.suite import EngineError, Suite
@@ -93,12 +94,22 @@ def test_overridden_runs_are_runs_of_their_own(tmp_path):
         ({"sweep": "no"}, ["'no'", "grid, extra"]),
         ({"assignments": ["lrr=1"]}, ["lrr"]),
         ({"assignments": ["batch_size=many"]}, ["batch_size"]),
+        ({"assignments": ["model.name=mpl"]}, ["--set: a: unknown model 'mpl' (did you mean 'mlp'?)", "resnet-small"]),
+        ({"assignments": ["model.args.width=8"]}, ["mlp takes no argument 'width'", "hidden"]),
+        ({"assignments": ["optimizer.name=adamm"]}, ["unknown optimizer 'adamm'", "lars"]),
+        ({"assignments": ["optimizer.nesterov=true", "optimizer.momentum=0"]}, ["nesterov needs optimizer.momentum"]),
+        ({"assignments": ["optimizer.momentum=1.5"]}, ["optimizer: momentum must be from 0 to below 1, not 1.5"]),
+        ({"assignments": ["lr=-1"]}, ["lr must not be negative, but is -1"]),
     ],
 )
 def test_a_wrong_choice_names_what_there_is(tmp_path, wrong, names):
     with pytest.raises(SpecError) as error:
         choose(PAPER, "reduced", tmp_path, **wrong)
     assert all(name in str(error.value) for name in names)
+
+
+def test_every_data_set_of_known_size_has_a_known_shape():
+    assert vet.SHAPES.keys() == forecast.SIZES.keys()
 
 
 def test_done_runs_are_left_out_of_the_packs_and_counted(tmp_path):

@@ -1,0 +1,39 @@
+"""Whether overridden runs can be built at all: told when they are planned, not by the first job that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from shared.spec import RunSpec, SpecError
+
+SHAPES: dict[str, tuple[int, tuple[int, int, int]]] = {
+    "mnist": (10, (1, 28, 28)),
+    "fashion-mnist": (10, (1, 28, 28)),
+    "cifar10": (10, (3, 32, 32)),
+    "cifar10-jpeg": (10, (3, 32, 32)),
+    "cifar10-any": (10, (3, 32, 32)),
+    "cifar100": (100, (3, 32, 32)),
+    "imagenet": (1000, (3, 224, 224)),
+    "digits": (10, (1, 8, 8)),
+}
+"""Classes and (C, H, W) of the data sets whose shape is known before they are read."""
+
+
+def vet(specs: Iterable[RunSpec]) -> None:
+    """Build net and optimizer of each kind of run once, on data of known shape.
+
+    Raises SpecError for an unknown model, optimizer or argument, or one that the other settings exclude.
+    """
+    from shared.models import build  # torch, which a plan without overrides does without
+    from shared.optim import make_optimizer
+
+    kinds: dict[tuple, RunSpec] = {}
+    for s in specs:
+        if s.data.name in SHAPES:
+            kinds.setdefault((s.model.model_dump_json(), s.optimizer.model_dump_json(), s.bn_batch, s.data.name), s)
+    for spec in kinds.values():
+        try:
+            net = build(spec.model, *SHAPES[spec.data.name], spec.bn_batch)
+            make_optimizer(net, spec.optimizer, spec.lr)
+        except SpecError as error:
+            raise SpecError(f"--set: {spec.arm}: {error}") from None
