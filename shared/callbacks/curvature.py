@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -32,14 +33,16 @@ class Curvature(pl.Callback):
             fits(len(self.x0), workspace=1e9 * measure.gigabytes)
 
     def columns(self, trainer: pl.Trainer, pl_module: Any, row: dict[str, float], last: bool) -> dict[str, float]:
-        if not self._due(round(row["epoch"], 6), last):
+        lost = not math.isfinite(row["train/loss"] + row["val/loss"])  # the run is about to end as diverged
+        if lost or not self._due(round(row["epoch"], 6), last):
             return {}
         data = trainer.datamodule  # type: ignore[attr-defined]  # a connector sets it
         return measured(pl_module.net, data, self.measure, self.x0, pl_module.spec.seed)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         last = trainer.current_epoch + 1 == trainer.max_epochs
-        if trainer.loggers and self._due(trainer.current_epoch + 1, last):
+        whole = not trainer.sanity_checking and trainer.is_last_batch  # not before training, nor within an epoch
+        if whole and trainer.loggers and self._due(trainer.current_epoch + 1, last):
             net = getattr(pl_module, "net", pl_module)
             data = trainer.datamodule  # type: ignore[attr-defined]  # a connector sets it
             found = measured(net, data, self.measure, self.x0, seed=0)

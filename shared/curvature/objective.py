@@ -38,7 +38,8 @@ class Objective:
     probabilities: -ln 1e-7 = 16.118).
 
     No call changes the net: weights, gradients, buffers, modes and the random state stay as they were.
-    Raises CurvatureError for images and labels that do not pair up, an unknown ``bn``, a vector of the wrong length.
+    Raises CurvatureError for images and labels that do not pair up, weights in half precision, a batch of one image
+    without statistics, an unknown ``bn``, a vector of the wrong length.
     """
 
     def __init__(
@@ -62,6 +63,17 @@ class Objective:
         self._parameters = [p for p in net.parameters() if p.requires_grad]
         if not self._parameters:
             raise CurvatureError("the net has no trainable weights: set requires_grad on some")
+        if narrow := {p.dtype for p in self._parameters} & {torch.float16, torch.bfloat16}:
+            raise CurvatureError(
+                f"weights of {narrow.pop()} round away steps as small as these boxes: measure a copy in float32, "
+                "copy.deepcopy(net).float()"
+            )
+        alone = (len(images) % batch or batch) == 1 and bn == "batch"
+        if alone and any(isinstance(m, _BatchNorm) for m in net.modules()):
+            raise CurvatureError(
+                f"{len(images)} images in batches of {batch} leave one image alone, which has no batch statistics: "
+                "give another batch, or bn='running'"
+            )
         self.net, self.images, self.labels = net, images, labels
         self.batch, self.bn, self.dropout, self.ceiling = batch, bn, dropout, ceiling
         self.n = sum(p.numel() for p in self._parameters)
@@ -118,8 +130,8 @@ class Objective:
     def _weights(self, x: np.ndarray) -> Tensor:
         if np.shape(x) != (self.n,):
             raise CurvatureError(f"the net has {self.n} trainable weights, but the vector's shape is {np.shape(x)}")
-        like = self._parameters[0]
-        return torch.tensor(x, dtype=like.dtype, device=like.device, requires_grad=True)
+        wide = torch.float64 if any(p.dtype == torch.float64 for p in self._parameters) else torch.float32
+        return torch.tensor(x, dtype=wide, device=self._parameters[0].device, requires_grad=True)
 
     @torch.no_grad()
     def _score(self, x: np.ndarray) -> tuple[float, float]:
@@ -133,7 +145,8 @@ class Objective:
         """Logits and labels of the batches in order, with the flat ``weights`` in place of the net's own."""
         self.evaluations += 1
         parts = weights.split([p.numel() for p in self._parameters])
-        state = {name: w.view_as(p) for name, w, p in zip(self._names, parts, self._parameters, strict=True)}
+        named = zip(self._names, parts, self._parameters, strict=True)
+        state = {name: w.view_as(p).to(p.dtype) for name, w, p in named}
         # Copies, so that it is them that batch norm updates.
         state |= {name: b.clone() for name, b in self.net.named_buffers()}
         for images, labels in zip(self.images.split(self.batch), self.labels.split(self.batch), strict=True):

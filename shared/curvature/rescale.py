@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -46,12 +47,20 @@ class _Tracer(fx.Tracer):
 def _steps(net: nn.Module) -> list[tuple[fx.Node, str, nn.Module]]:
     """The module calls of one forward pass, less those of weights that are used twice: their scale is not free."""
     try:
-        nodes = [n for n in _Tracer().trace(net).nodes if n.op == "call_module"]
+        nodes = list(_Tracer().trace(net).nodes)
     except Exception as error:  # whatever the net's own forward raises on a symbolic input
         raise CurvatureError(f"cannot trace {type(net).__name__} to see which layer feeds which: {error}") from error
-    calls = [str(n.target) for n in nodes]
-    steps = [(n, name, net.get_submodule(name)) for n, name in zip(nodes, calls, strict=True)]
-    return [s for s in steps if calls.count(s[1]) == 1 or isinstance(s[2], HOMOGENEOUS_MODULES)]
+    calls = [str(n.target) for n in nodes if n.op == "call_module"]
+    tied = Counter(id(p) for _, p in net.named_parameters(remove_duplicate=False))  # by two modules
+    read = {str(n.target) for n in nodes if n.op == "get_attr"}  # by the forward pass itself
+    steps = [(n, str(n.target), net.get_submodule(str(n.target))) for n in nodes if n.op == "call_module"]
+
+    def free(name: str, module: nn.Module) -> bool:
+        own = dict(module.named_parameters(recurse=False))
+        shared = any(tied[id(p)] > 1 or f"{name}.{key}" in read for key, p in own.items())
+        return calls.count(name) == 1 and not shared
+
+    return [s for s in steps if isinstance(s[2], HOMOGENEOUS_MODULES) or free(s[1], s[2])]
 
 
 def _reader(node: fx.Node) -> fx.Node | None:
@@ -178,7 +187,9 @@ def logit_difference(
         return module
 
     first, second = prepared(net), prepared(other)
-    differences = [(first(part) - second(part)).abs().max() for part in map(Tensor.double, images.split(batch))]
+    device = next(first.parameters()).device
+    parts = (part.to(device, torch.float64) for part in images.split(batch))
+    differences = [(first(part) - second(part)).abs().max() for part in parts]
     return float(torch.stack(differences).max())
 
 

@@ -132,8 +132,8 @@ def fits(size: int, memory: int = 10, workspace: float = WORKSPACE) -> None:
     needed = 8 * size * (2 * memory + 5 + VECTORS)
     if needed > workspace:
         raise CurvatureError(
-            f"L-BFGS-B over {size:,} weights needs {needed / 1e9:.1f} GB, more than {workspace / 1e9:.0f} GB: "
-            'measure in a random subspace (space="subspace"), with solver="sign", or grant it more memory'
+            f"L-BFGS-B over {size:,} weights needs {needed / 1e9:.1f} GB, more than {workspace / 1e9:.1f} GB: "
+            'measure in a random subspace, with the solver "sign", or grant it more memory (workspace, in bytes)'
         )
 
 

@@ -176,6 +176,23 @@ def test_weights_in_another_memory_format_are_the_same_vector():
     np.testing.assert_allclose(other.value_and_gradient(x)[1], plain.value_and_gradient(x)[1], atol=1e-12)
 
 
+class Narrowed(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.float()
+
+
+def test_weights_of_several_precisions_keep_the_widest():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(32, 5).double(), Narrowed(), nn.Linear(5, 4))
+    images, labels = data()
+    f = Objective(net, images, labels)
+    x = f.start()
+    assert f.value(x) == pytest.approx(F.cross_entropy(net(images).double(), labels).item(), rel=1e-12)
+    x[0] += 1e-10  # float32 would lose it
+    assert f._weights(x)[0].item() == x[0]
+    assert f.value_and_gradient(x)[1].shape == x.shape
+
+
 def test_what_cannot_be_measured_is_refused():
     net, (images, labels) = conv(), data()
     for arguments, word in (
@@ -186,6 +203,12 @@ def test_what_cannot_be_measured_is_refused():
     ):
         with pytest.raises(CurvatureError, match=word):
             Objective(net, *arguments[:2], **arguments[2])
+    with pytest.raises(CurvatureError, match="leave one image alone"):
+        Objective(net, images[:9], labels[:9], batch=4)
+    assert Objective(net, images[:9], labels[:9], batch=4, bn="running").n
+    for dtype in (torch.float16, torch.bfloat16):
+        with pytest.raises(CurvatureError, match="float32"):
+            Objective(conv().to(dtype), images.to(dtype), labels)
     with pytest.raises(CurvatureError, match="trainable weights, but"):
         Objective(net, images, labels).value(np.zeros(3))
     with pytest.raises(CurvatureError, match="requires_grad"):

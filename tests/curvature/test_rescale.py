@@ -97,9 +97,26 @@ class Shared(nn.Module):
         return self.norm(self.layer(F.relu(self.layer(x))))
 
 
+class Tied(nn.Module):
+    """The weight of one layer is another's too, or the forward pass reads it by itself: scaling it scales both uses."""
+
+    def __init__(self, functional: bool) -> None:
+        super().__init__()
+        self.a, self.b, self.norm = nn.Linear(4, 4), nn.Linear(4, 4), nn.BatchNorm1d(4)
+        self.functional = functional
+        if not functional:
+            self.b.weight = self.a.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        normed = self.norm(self.b(F.relu(self.a(x))))
+        return normed + F.linear(x, self.a.weight) if self.functional else normed
+
+
 def test_layers_whose_scale_is_not_free_are_left_out():
     assert pairs(Shared()) == []
     assert bn_preceded(Shared()) == {}
+    assert pairs(Tied(False)) == pairs(Tied(True)) == []
+    assert (bn_preceded(Tied(False)), bn_preceded(Tied(True))) == ({}, {"b": "norm"})
     for between in (nn.GELU(), nn.Tanh(), nn.BatchNorm1d(4, affine=False)):
         named = {"first": nn.Linear(4, 4), "relu": between, "second": nn.Linear(4, 4)}
         assert pairs(nn.Sequential(OrderedDict(named))) == []
