@@ -109,6 +109,10 @@ class ClassifierModule(pl.LightningModule):
         """What the run's summary says besides the usual end values."""
         return {}
 
+    def lost(self, error: float) -> dict[str, float]:
+        """What the summary of a run that diverged says besides ``val/error``; ``error`` is chance level in percent."""
+        return {}
+
     def inherit(self, folders: list[Path]) -> None:
         """Take over weights from the finished runs of ``spec.parents``, in their order."""
 

@@ -255,6 +255,7 @@ def _train(spec: RunSpec, execution: Execution, folder: Path, paper: Paper, pare
             keys = ["train/error", "val/error", "val/error_last5_median"]
             keys += ["val/error_precise_bn"] if spec.precise_bn else []
             summary |= {"status": "diverged", "updates": trainer.global_step, **dict.fromkeys(keys, chance)}
+            summary |= module.lost(chance)
         if wandb_run:
             save_weights(module.net, folder / "weights.pt")
             record.finish(wandb_run, summary, exit_code=0)

@@ -89,6 +89,9 @@ class Module(ClassifierModule):
         found |= columns
         return found | _logarithms(found)
 
+    def lost(self, error: float) -> dict[str, float]:
+        return {f"full/{split}_accuracy": 100 - error for split in ("train", "test")}
+
 
 def _logarithms(columns: dict[str, float]) -> dict[str, float]:
     about = ("/iterations", "/evaluations", "/status", "/at_bound")

@@ -200,7 +200,8 @@ class Source:
             return None
         if "error" in metric and "val/error" in runs:  # a diverged run counts as chance level, as in verdicts
             lost = (runs["status"] == "diverged") & values.isna()
-            values = values.where(~lost, pd.to_numeric(runs["val/error"], errors="coerce"))
+            chance = pd.to_numeric(runs["val/error"], errors="coerce")
+            values = values.where(~lost, 100 - chance if metric.startswith("100-") else chance)
         known = values.notna()
         if not known.any():
             return None

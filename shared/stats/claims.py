@@ -7,6 +7,7 @@ A claim is a conjunction: every one of its elementary tests must hold. Arms are 
 from __future__ import annotations
 
 from collections import Counter
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -237,6 +238,10 @@ def parse_claims(raw: list[dict[str, Any]], source: str = "claims.toml") -> tupl
     wrong += [f"{source}: claim {i} stands twice: ids must be unique" for i, n in sorted(counts.items()) if n > 1]
     wrong += [f"{source}: claim {c.id}: requires names {r!r}, which is no other claim" for c in found
               for r in c.requires if r == c.id or r not in counts]  # fmt: skip
+    try:
+        TopologicalSorter({c.id: c.requires for c in found}).prepare()
+    except CycleError as error:
+        wrong.append(f"{source}: claims require each other in a circle: {' → '.join(error.args[1])}")
     if wrong:
         raise ClaimError("\n".join(wrong))
     return tuple(found)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -153,26 +154,37 @@ def below(found: Result) -> Result:
 
 
 def monotone(
-    groups: Sequence[Samples], margin: float = 0.0, refute: float = ALPHA, at_chance: Sequence[bool] = ()
+    groups: Sequence[Samples],
+    margin: float = 0.0,
+    refute: float = ALPHA,
+    at_chance: Sequence[bool] = (),
+    names: Sequence[str] = (),
 ) -> Result:
     """Every step of the sequence rises by more than ``margin`` (negative: a fall of that size is tolerated).
 
     ``at_chance`` says for each group whether it stands at chance level. A step that starts there cannot rise however
-    true the claim is, so it carries no information about the claim and is left out: it neither holds nor fails, has no
-    sign and takes no share of ``refute``. A step that ends there is judged. Without any step left: inconclusive.
+    true the claim is: it can refute the claim by a fall from there, and else it carries no information and is left out,
+    neither holds nor fails and has no sign. One between two groups at chance level takes no share of ``refute`` either.
+    A step that ends there is judged. Without any step left: inconclusive. ``names`` are the steps' labels.
     """
     if len(groups) < 2:
         raise StatsError(f"monotone needs at least two groups, got {len(groups)}")
-    judged = judged_steps(at_chance or [False] * len(groups))
-    if not judged:
+    lost = at_chance or [False] * len(groups)
+    steps = judged_steps(lost)
+    found = []
+    for i in steps:
+        step = greater(difference(groups[i + 1], groups[i]), margin, refute / len(steps))
+        if not lost[i] or step.finding == "fails":
+            found.append(replace(step, label=names[i]) if names else step)
+    if not found:
         reason = "every step starts at chance level, above which nothing can rise"
         return Result("inconclusive", math.nan, None, margin, reason, n=min(len(g) for g in groups))
-    return all_of([greater(difference(groups[i + 1], groups[i]), margin, refute / len(judged)) for i in judged])
+    return all_of(found)
 
 
 def judged_steps(at_chance: Sequence[bool]) -> list[int]:
-    """Positions of the steps of ``monotone`` that do not start at chance level."""
-    return [i for i, lost in enumerate(at_chance[:-1]) if not lost]
+    """Positions of the steps of ``monotone`` that are looked at: all but those between two groups at chance level."""
+    return [i for i, (start, end) in enumerate(pairwise(at_chance)) if not (start and end)]
 
 
 def scales_as(

@@ -15,7 +15,7 @@ from shared.paper import DERIVED, Paper
 from shared.spec import Preset, SpecError
 from shared.stats.chance import at_chance
 from shared.stats.claims import Term, Test
-from shared.stats.intervals import Estimate, combination, mean
+from shared.stats.intervals import Estimate, StatsError, combination, mean
 
 ROLE = re.compile(r"{(\w+)}")
 CHANCE = "val/error"
@@ -141,14 +141,32 @@ class Runs:
         part = self._of(arm)
         return metric in part and bool(part[metric].notna().all())
 
+    def without(self, case: Elementary, metric: str) -> set[str]:
+        """The diverged runs of a test that ``values`` and ``curve`` leave out."""
+        terms = [*case.a, *case.b]
+        read = [(arm, metric, False) for arm in case.arms]
+        read += [(t.arm, t.metric or metric, bool(t.against) or case.test.rule == "curves_overlap") for t in terms]
+        read += [(t.against, t.against_metric or t.metric or metric, True) for t in terms if t.against]
+        return set().union(*(self._without(*one) for one in read))
+
+    def _without(self, arm: str, metric: str, curve: bool) -> set[str]:
+        part = self._of(arm)
+        lost = part["status"] == "diverged"
+        if "error" not in metric and not curve and metric in part:
+            lost &= ~np.isfinite(pd.to_numeric(part[metric], errors="coerce"))
+        return set() if "error" in metric else set(part.loc[lost, "run_id"])
+
     def values(self, arm: str, metric: str) -> pd.Series:
-        """Metric by seed. A diverged run without it stands at chance level: its ``val/error``."""
+        """Metric by seed. A diverged run without it stands at chance level, its ``val/error``, if it is an error; of
+        another metric it has none. Raises StatsError where that is so of every run."""
         part = self._of(arm)
         found = pd.to_numeric(part[metric], errors="coerce") if metric in part else pd.Series(np.nan, part.index)
         if "error" in metric and CHANCE in part:
             lost = (part["status"] == "diverged") & ~np.isfinite(found)
             found = found.where(~lost, pd.to_numeric(part[CHANCE], errors="coerce"))
         found = found.astype(float).where(np.isfinite(found.astype(float))).dropna()
+        if found.empty and (part["status"] == "diverged").all():
+            raise StatsError(f"all {len(part)} runs of {arm} diverged, without a value of {metric}")
         if found.empty:
             raise MissingRuns(f"no run of {arm} recorded {metric}")
         return found.set_axis(part.loc[found.index, "seed"])
@@ -168,11 +186,16 @@ class Runs:
         return at_chance(float(self.values(arm, metric).mean()), part["data.name"].iloc[0])
 
     def curve(self, arm: str, metric: str) -> dict[int, pd.Series]:
-        """``{seed: metric by fraction of training}``; a diverged run stays at chance level to the end."""
+        """``{seed: metric by fraction of training}``; a diverged run's error stays at chance level to the end.
+
+        It has no curve of another metric, of which its beginning alone would say too little.
+        """
         found = {}
         for row in self._of(arm).to_dict("records"):
             series = self._series(row["run_id"], metric)
-            if row["status"] == "diverged" and "error" in metric:
+            if row["status"] == "diverged" and "error" not in metric:
+                continue
+            if row["status"] == "diverged":
                 chance = float(row.get(CHANCE, np.nan))
                 if not np.isfinite(chance):
                     continue
@@ -183,6 +206,8 @@ class Runs:
                 found[row["seed"]] = series[~series.index.duplicated(keep="last")]
             elif len(series):
                 found[row["seed"]] = series.set_axis(series.index / _length(row))
+        if not found and (self._of(arm)["status"] == "diverged").all():
+            raise StatsError(f"all runs of {arm} diverged, without a curve of {metric}")
         if not found:
             raise MissingRuns(f"no run of {arm} recorded a curve of {metric}")
         return found

@@ -12,7 +12,8 @@ Outcomes, from what the rules found (every elementary test must hold):
 
 A sign is established when the lower bound of a difference lies above 0. Equivalence, overlap, distances and "not worse
 than" have no sign: where they hold they do not stand in the way of direction-only, where one is open the claim is
-inconclusive, where one fails it is not-reproduced. Steps from chance level are not judged (``rules.monotone``).
+inconclusive, where one fails it is not-reproduced. Steps from chance level can only refute (``rules.monotone``).
+A run that diverged stands at chance level; where what is judged has no such level, what would hold is inconclusive.
 ``within`` (a printed number) is only accepted for strength ``full``, hence a reduced run never refutes one. Fewer
 seeds than the claim's ``min_seeds`` are inconclusive whatever they show, and so is what holds while a claim that it
 ``requires`` does not. ``smoke`` is always inconclusive: it shows
@@ -24,6 +25,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from graphlib import TopologicalSorter
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -32,13 +35,13 @@ import pandas as pd
 from shared.paper import Paper
 from shared.spec import Preset
 from shared.stats import rules
-from shared.stats.chance import at_chance
 from shared.stats.claims import Claim, ClaimError, Strength, Test, load_claims
 from shared.stats.intervals import StatsError, places
+from shared.stats.notes import lost, processors, revisions
 from shared.stats.posthoc import POST_HOC, posthoc
 from shared.stats.reference import printed_for, references
 from shared.stats.rules import ALPHA, Result
-from shared.stats.samples import CHANCE, Elementary, MissingRuns, Runs, expand
+from shared.stats.samples import Elementary, MissingRuns, Runs, expand
 
 KEYS = (
     "paper", "claim", "where", "own", "says", "outcome", "scale", "n", "metric", "ours", "interval", "reference",
@@ -59,6 +62,8 @@ class Judged:
     """The rows of every run that took part."""
     behind: pd.DataFrame
     """Those of the runs whose nets these start from or measure."""
+    without: frozenset[str]
+    """Runs that diverged and have no value of what is judged: the others alone would speak too well of it."""
     notes: tuple[str, ...] = ()
     """What was left out of the judgement, and why."""
 
@@ -78,14 +83,19 @@ def verdicts(
     ClaimError for a bad claim.
     """
     tables = {p: Runs(paper, p, rows, history) for p in presets}
-    claims = load_claims(paper)
-    found = {claim.id: _verdict(paper, claim, tables) for claim in claims}
-    return [_premised(found[claim.id], {r: found[r]["outcome"] for r in claim.requires}) for claim in claims]
+    claims = {claim.id: claim for claim in load_claims(paper)}
+    found: dict[str, dict[str, Any]] = {}
+    for name in TopologicalSorter({c.id: c.requires for c in claims.values()}).static_order():
+        premises = [found[r] for r in claims[name].requires]
+        found[name] = _premised(_verdict(paper, claims[name], tables), premises)
+    return [found[name] for name in claims]
 
 
-def _premised(verdict: dict[str, Any], premises: dict[str, str]) -> dict[str, Any]:
-    """A verdict that speaks for a claim falls silent as long as a claim that it requires is not reproduced."""
-    lacking = [f"{name} ({outcome})" for name, outcome in premises.items() if outcome != "reproduced"]
+def _premised(verdict: dict[str, Any], premises: list[dict[str, Any]]) -> dict[str, Any]:
+    """A verdict that speaks for a claim falls silent as long as one that it requires is not reproduced there."""
+    lacking = [f"{p['claim']} ({p['outcome']})" for p in premises if p["outcome"] != "reproduced"]
+    held = [p for p in premises if p["outcome"] == "reproduced" and p["rule"] != "exact"]
+    lacking += [f"{p['claim']} (reproduced at {p['scale']} scale only)" for p in held if p["scale"] != verdict["scale"]]
     if not lacking or verdict["outcome"] not in ("reproduced", "direction-only"):
         return verdict
     lead = f"{verdict['outcome']} by its own rule, but what it builds on is not established: {', '.join(lacking)}; "
@@ -122,18 +132,20 @@ def judge(paper: Paper, claim: Claim, runs: Runs) -> Judged:
     needed = [arm for case in cases for arm in case.needs]
     if absent := runs.missing(needed):
         raise MissingRuns(f"no run of {', '.join(absent)} at {runs.preset}")
-    lost = [_at_chance(claim, case, runs) for case in cases]
-    steps = [rules.judged_steps(flags) for flags in lost]
+    chance = [_at_chance(claim, case, runs) for case in cases]
+    steps = [rules.judged_steps(flags) for flags in chance]
     tests = max(1, sum(len(s) if c.test.rule == "monotone" else 1 for c, s in zip(cases, steps, strict=True)))
     found = [_apply(claim, case, runs, case.test.margin_at(preset), ALPHA / tests) for case in cases]
-    notes = [_censored(c, s, x) for c, s, x in zip(cases, steps, lost, strict=True) if len(s) < len(x) - 1]
+    seen = [len(r.leaves) if math.isfinite(r.estimate) else 0 for r in found]
+    notes = [_censored(c, s, x) for c, s, x in zip(cases, seen, chance, strict=True) if s < len(x) - 1]
     used = runs.used(needed)
-    return Judged(runs.preset, rules.all_of(found), used, runs.behind(used), tuple(notes))
+    without = frozenset[str]().union(*(runs.without(case, claim.metric) for case in cases))
+    return Judged(runs.preset, rules.all_of(found), used, runs.behind(used), without, tuple(notes))
 
 
-def _censored(case: Elementary, judged: list[int], lost: list[bool]) -> str:
+def _censored(case: Elementary, judged: int, lost: list[bool]) -> str:
     names = [arm for arm, at in zip(case.arms, lost, strict=True) if at]
-    text = f"{len(judged)} of {len(lost) - 1} steps judged; {', '.join(names)} {'is' if len(names) == 1 else 'are'}"
+    text = f"{judged} of {len(lost) - 1} steps judged; {', '.join(names)} {'is' if len(names) == 1 else 'are'}"
     return f"{text} at chance level, above which nothing can rise"
 
 
@@ -149,10 +161,9 @@ def _apply(claim: Claim, case: Elementary, runs: Runs, margin: float, refute: fl
     if test.rule == "monotone":
         groups = [runs.values(arm, metric).to_numpy() for arm in case.arms]
         lost = _at_chance(claim, case, runs)
-        judged = rules.judged_steps(lost)
-        found = rules.monotone(groups, margin, refute * max(1, len(judged)), lost)
-        names = [f"{case.arms[i + 1]} − {case.arms[i]}" for i in judged] or [case.label]
-        return rules.all_of([replace(r, label=name) for r, name in zip(found.leaves, names, strict=True)])
+        names = [f"{after} − {before}" for before, after in pairwise(case.arms)]
+        found = rules.monotone(groups, margin, refute * max(1, len(rules.judged_steps(lost))), lost, names)
+        return found if math.isfinite(found.estimate) else replace(found, label=case.label)
     if test.rule == "within":
         printed = printed_for(claim, case)
         if printed is None:
@@ -239,13 +250,15 @@ def _speak(paper: Paper, claim: Claim, judged: Judged, base: dict[str, Any]) -> 
     else:
         outcome = outcome_of(r, claim.presets[acts_as])
         lead = "the sign is established, the size is not: " if outcome == "direction-only" else ""
+        if judged.without and outcome in ("reproduced", "direction-only"):
+            outcome, lead = "inconclusive", f"{outcome} by the runs that have a value: "
     rest = ""
     undecided = outcome in ("inconclusive", "direction-only") and (r.finding == "inconclusive" or not enough)
     if undecided and preset != "smoke" and not claim.once:
         rest += _more(r, claim.min_seeds)
-    rest += "".join(f"; {note}" for note in (*judged.notes, *_lost(used), *_processors(used)))
+    rest += "".join(f"; {note}" for note in (*judged.notes, *lost(used, judged.without), *processors(used)))
     if preset != "smoke":
-        revs = [*_revisions(used), *_revisions(judged.behind)]
+        revs = [*revisions(used), *revisions(judged.behind)]
         past = posthoc(paper.folder, paper.folder / "claims.toml", claim.id, revs)
         if claim.late or past.posthoc:
             lead = f"{POST_HOC}: {lead}"
@@ -310,18 +323,6 @@ def _place(r: Result, named: bool = True) -> str:
     return place
 
 
-def _lost(used: pd.DataFrame) -> list[str]:
-    """How many runs diverged, and how many finished without having learnt anything."""
-    diverged = used["status"] == "diverged"
-    found = [f"{diverged.sum()} of {len(used)} runs diverged and count at chance level"] if diverged.any() else []
-    if {CHANCE, "data.name"} <= set(used):
-        rest = used[~diverged]
-        errors = pd.to_numeric(rest[CHANCE], errors="coerce")
-        ended = sum(at_chance(error, data) for error, data in zip(errors, rest["data.name"], strict=True))
-        found += [f"{ended} of {len(used)} runs finished at chance level"] if ended else []
-    return found
-
-
 def _more(r: Result, min_seeds: int) -> str:
     if r.finding == "inconclusive" and r.needed is None and r.interval is not None:
         return f"; not even {rules.MAX_SEEDS} seeds an arm would decide it at this estimate and spread{_floor(r)}"
@@ -357,19 +358,6 @@ def _not_run(paper: Paper, claim: Claim, why: dict[Preset, str]) -> str:
 def _cases(paper: Paper, claim: Claim, preset: Preset) -> list[Elementary]:
     tests = [t for t in claim.test if not t.only or preset in t.only]
     return [case for t in tests if t.rule != "exact" for case in expand(t, paper.roles(preset))]
-
-
-def _processors(used: pd.DataFrame) -> list[str]:
-    kinds = sorted({str(cpu) for cpu in used.get("provenance.cpu", pd.Series(dtype=object)).dropna()})
-    told = f"runs of {len(kinds)} processors, on which a seed is not one run: {', '.join(kinds)}"
-    return [told] if len(kinds) > 1 else []
-
-
-def _revisions(used: pd.DataFrame) -> list[str | None]:
-    shas = used.get("provenance.git_sha", pd.Series(dtype=object))
-    dirty = used.get("provenance.git_dirty", pd.Series(False, index=used.index))
-    marks = ["-dirty" if str(d).lower() in ("true", "1", "1.0") else "" for d in dirty]
-    return [f"{s}{m}" for s, m in zip(shas, marks, strict=False) if isinstance(s, str) and s]
 
 
 def _record(base: dict[str, Any], **found: Any) -> dict[str, Any]:

@@ -110,6 +110,14 @@ def test_a_run_is_made_anew_after_its_parent_was(tmp_path):
     assert list(again.history["train/loss"]) == list(first.history["train/loss"])
 
 
+def test_a_lost_run_has_the_accuracy_of_chance_and_no_sharpness(tmp_path):
+    measure = Measure(at=(1, -1), sharp=(Sharp(eps=1e-2),), images=1000)
+    status, _, record = run(smoke("sb", lr=1e30, measure=measure), tmp_path)
+    assert status == "diverged"
+    assert (record.summary["full/test_accuracy"], record.summary["full/train_accuracy"]) == (10, 10)
+    assert not [k for k in record.summary if k.startswith(("sharp", "log10"))]
+
+
 def test_a_parent_that_cannot_serve_is_named(tmp_path):
     parent = smoke("sb", lr=1e30)
     child = smoke("lb", parents=(parent.run_id,), start_epoch=1)

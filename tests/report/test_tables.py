@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -65,6 +66,16 @@ def test_arms_outside_a_preset_and_tables_not_run_show_the_papers_numbers(source
 def test_diverged_seeds_are_named_in_the_cell(source):
     grid = tables.of_paper(BY_KEY["table2a"], source)
     assert [r[0] for r in grid.rows if "1 diverged" in r[3]] == ["linear, twice the rate"]
+
+
+def test_a_diverged_seed_without_a_value_has_the_accuracy_of_chance(source):
+    """Of a run that was lost before its first evaluation there is not even a best one."""
+    arm = next(r for r in source.rows.to_dict("records") if r["status"] == "diverged")["arm"]
+    error = source.rows["val/error"].where(source.rows["status"] != "diverged")
+    made = replace(source, rows=source.rows.assign(**{"val/error_best": error}))
+    ours = source.summary(arm, "val/error").mean
+    assert made.summary(arm, "val/error_best").mean == pytest.approx(ours)
+    assert made.summary(arm, "100-val/error_best").mean == pytest.approx(100 - ours)
 
 
 def test_deviations_come_from_the_specs(source, paper):

@@ -86,6 +86,9 @@ def test_ids_are_unique_and_all_errors_are_told_at_once():
     for other in ("X1", "X9"):
         with pytest.raises(ClaimError, match=f"claim X1: requires names '{other}', which is no other claim"):
             parse(GOOD.replace('id = "X1"', f'id = "X1"\nrequires = ["{other}"]'))
+    circle = (GOOD.replace('id = "X1"', f'id = "X{i}"\nrequires = ["X{3 - i}"]') for i in (1, 2))
+    with pytest.raises(ClaimError, match="require each other in a circle: X"):
+        parse("".join(circle))
     with pytest.raises(ClaimError) as caught:
         parse(GOOD.replace("where", "wher") + GOOD.replace("X1", "X2").replace("says", "sais"))
     assert "wher" in str(caught.value)

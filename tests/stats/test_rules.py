@@ -86,12 +86,23 @@ def test_monotone_with_all_steps_flat_rarely_fails():
 
 
 def test_steps_that_start_at_chance_are_not_judged():
-    groups = [[10.0, 10.2, 9.8], [40.0, 41.0, 39.0], [90.0, 90.1, 89.9], [85.0, 85.1, 84.9]]
+    groups = [[10.0, 10.2, 9.8], [40.0, 41.0, 39.0], [90.0, 90.1, 89.9], [89.5, 89.6, 89.4]]
     assert rules.monotone(groups).finding == "fails"
-    found = rules.monotone(groups, at_chance=(False, False, True, False))
+    found = rules.monotone(groups, at_chance=(False, False, True, True))
     assert (found.finding, len(found.leaves), found.direction) == ("holds", 2, True)
-    none = rules.monotone(groups[2:], at_chance=(True, False))
+    none = rules.monotone([groups[2]] * 2, at_chance=(True, True))
     assert (none.finding, none.direction, none.interval, none.n) == ("inconclusive", None, None, 3)
+
+
+def test_a_step_from_chance_can_refute_and_never_holds():
+    """Nothing can rise from there; a clear fall speaks against a rise all the same, an unclear one says nothing."""
+    rising, chance = [[10.0, 10.2, 9.8], [40.0, 41.0, 39.0]], [90.0, 90.1, 89.9]
+    lost = (False, False, True, False)
+    names = ("b − a", "c − b", "d − c")
+    found = rules.monotone([*rising, chance, [60.0, 60.1, 59.9]], at_chance=lost, names=names)
+    assert (found.finding, found.label, [leaf.label for leaf in found.leaves]) == ("fails", "d − c", [*names])
+    unclear = rules.monotone([*rising, chance, [95.0, 85.0, 75.0]], at_chance=lost, names=names)
+    assert (unclear.finding, [leaf.label for leaf in unclear.leaves]) == ("holds", [*names[:2]])
 
 
 def test_steps_from_chance_take_no_share_of_the_level():

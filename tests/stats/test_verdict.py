@@ -102,6 +102,22 @@ def test_a_claim_is_silent_while_one_that_it_requires_is_not_reproduced(lab, gap
     assert found[1]["reason"].startswith(named) == (outcome == "inconclusive")
 
 
+def test_premises_are_judged_by_what_became_of_them_and_where(lab):
+    """X3 builds on X2, which is silent for want of X1; at paper scale nothing builds on what holds at reduced scale."""
+    holds = COLD.replace("margin = 0.5", "margin = -9.0")
+    second = holds.replace('id = "X1"', 'id = "X2"\nrequires = ["X1"]')
+    third = holds.replace('id = "X1"', 'id = "X3"\nrequires = ["X2"]')
+    found = verdicts(lab.paper(third + second + COLD), lab.rows({"b-2": 10, "b-2-cold": 10.6}), NONE)
+    assert [v["outcome"] for v in found] == ["inconclusive", "inconclusive", "direction-only"]
+    assert "not established: X2 (inconclusive); " in found[0]["reason"]
+    small = COLD.replace('paper = "full", ', "").replace('id = "X1"', 'id = "X2"')
+    whole = holds.replace(', reduced = "direction"', "").replace('id = "X1"', 'id = "X3"\nrequires = ["X2"]')
+    rows = pd.concat([lab.rows({"b-2": 10, "b-2-cold": 12}, preset) for preset in ("paper", "reduced")])
+    found = verdicts(lab.paper(small + whole), rows, NONE)
+    assert [(v["outcome"], v["scale"]) for v in found] == [("reproduced", "reduced"), ("inconclusive", "paper")]
+    assert "not established: X2 (reproduced at reduced scale only); " in found[1]["reason"]
+
+
 def test_a_choice_that_every_seed_repeats_is_one_and_proves_nothing(lab):
     rows = lab.rows({"b-2": 10, "b-2-cold": 12})
     found = one(lab, COLD.replace('id = "X1"', 'id = "X1"\nonce = true'), rows)

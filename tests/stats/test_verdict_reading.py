@@ -26,8 +26,8 @@ SAME = HEAD + '[[claim.test]]\nrule = "equivalent"\na = "b-{good}"\nb = "b-{base
 NONE = pd.DataFrame()
 
 
-def one(lab, claims, rows):
-    (found,) = verdicts(lab.paper(claims), rows, NONE)
+def one(lab, claims, rows, history=NONE):
+    (found,) = verdicts(lab.paper(claims), rows, history)
     return found
 
 
@@ -50,9 +50,15 @@ def test_a_step_from_chance_neither_fails_nor_blocks(lab):
 
 
 def test_without_a_step_below_chance_the_claim_is_open(lab):
-    found = one(lab, RISE, lab.rows({"b-4": 90, "b-8": 90, "b-16": 60}))
+    found = one(lab, RISE, lab.rows({"b-4": 90, "b-8": 90, "b-16": 89.5}))
     assert (found["outcome"], found["ours"], found["interval"]) == ("inconclusive", None, None)
     assert "0 of 2 steps judged" in found["reason"]
+
+
+def test_a_fall_from_chance_is_a_fall(lab):
+    found = one(lab, RISE, lab.rows({"b-4": 10, "b-8": 90, "b-16": 60}))
+    assert found["outcome"] == "not-reproduced"
+    assert found["reason"].startswith("b-16 − b-8: −30.00 ")
 
 
 def test_unknown_data_and_other_metrics_are_not_censored(lab):
@@ -67,6 +73,45 @@ def test_runs_that_finished_at_chance_are_counted_beside_diverged_ones(lab):
     found = one(lab, RISE, lab.rows({"b-4": 10, "b-8": 90, "b-16": 90}, sd=0.1, diverged=("b-16",)))
     assert "5 of 15 runs diverged and count at chance level; 5 of 15 runs finished at chance level" in found["reason"]
     assert "chance" not in one(lab, RISE, lab.rows({"b-4": 10, "b-8": 20, "b-16": 40}))["reason"]
+
+
+LOSS = HEAD.replace("no_numbers", 'metric = "full/loss"\nno_numbers')
+LOSS += '[[claim.test]]\nrule = "greater"\na = "b-8"\nb = "b-4"\n'
+
+
+@pytest.mark.parametrize(("gap", "outcome"), [(5.0, "inconclusive"), (-5.0, "not-reproduced")])
+def test_seeds_that_were_lost_do_not_leave_a_claim_to_the_others(lab, gap, outcome):
+    """Two seeds of five diverged, without the loss that the claim reads."""
+    rows = lab.rows({"b-4": 10, "b-8": 10}, **{"full/loss": {"b-4": 1.0, "b-8": 1.0 + gap}})
+    lost = (rows["arm"] == "b-8") & (rows["seed"] > 3)
+    rows.loc[lost, ["status", "full/loss"]] = ["diverged", float("nan")]
+    found = one(lab, LOSS.replace("no_numbers", "min_seeds = 3\nno_numbers"), rows)
+    assert found["outcome"] == outcome
+    assert "; 2 of 10 runs diverged and have no value, so they are left out" in found["reason"]
+    assert "count at chance" not in found["reason"]
+    assert found["reason"].startswith("reproduced by the runs that have a value: ") == (gap > 0)
+    rows.loc[lost, "full/loss"] = 9.0
+    assert one(lab, LOSS, rows)["outcome"] == ("reproduced" if gap > 0 else "inconclusive")
+
+
+def test_an_arm_that_was_lost_whole_has_been_run(lab):
+    rows = lab.rows({"b-4": 10, "b-8": 10}, diverged=("b-8",), **{"full/loss": {"b-4": 1.0}})
+    found = one(lab, LOSS, rows)
+    assert found["outcome"] == "inconclusive"
+    assert "all 5 runs of b-8 diverged, without a value of full/loss" in found["reason"]
+
+
+def test_the_beginning_of_a_lost_curve_is_no_curve(lab):
+    """Of an error a lost run has chance level to the end; its loss until then may lie on the other's."""
+    text = HEAD.replace("no_numbers", 'metric = "train/loss"\nno_numbers')
+    text += '[[claim.test]]\nrule = "curves_overlap"\na = "b-8"\nb = "b-4"\nmargin = 1.0\n'
+    rows = lab.rows({"b-4": 10, "b-8": 10})
+    history = lab.history(rows, {}, "train/loss")
+    assert one(lab, text, rows, history)["outcome"] == "reproduced"
+    rows.loc[(rows["arm"] == "b-8") & (rows["seed"] == 5), "status"] = "diverged"
+    found = one(lab, text, rows, history)
+    assert (found["outcome"], found["n"]) == ("inconclusive", 4)
+    assert "1 of 10 runs diverged and have no value" in found["reason"]
 
 
 def test_runs_of_several_processors_are_told(lab):
