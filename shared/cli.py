@@ -6,6 +6,7 @@ command that needs it.
 
 from __future__ import annotations
 
+import errno
 import fnmatch
 import json
 import os
@@ -79,17 +80,25 @@ STATE_COLUMNS = ("finished", "diverged", "running", "resumable", "waiting", "dam
 OnePaperArgument = Annotated[str | None, typer.Argument(help="only this paper")]
 
 
+UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
+
+
 def main(papers: dict[str, Paper], module: str = "replications", trainer: str = "shared.training",
          reference: str = "") -> None:  # fmt: skip
     """Run the command line over a registry of papers; the other arguments are those of ``Suite``."""
+    for name in ("DATA_DIR", "CACHE_DIR"):  # jobs run in folders of their own
+        if given := os.environ.get(name):
+            os.environ[name] = str(Path(given).expanduser().absolute())
     try:
         papers = shifted(papers, offset(), results_dir(), REPO / "results")
         make_app(Suite(papers, module, trainer, reference))()
     except Exception as problem:
         ours = type(problem).__module__.split(".")[0] in ("shared", "replications", module.split(".")[0])
-        if not ours or os.environ.get("REPLICATIONS_TRACEBACK"):
+        unwritable = isinstance(problem, OSError) and problem.errno in UNWRITABLE
+        if not (ours or unwritable) or os.environ.get("REPLICATIONS_TRACEBACK"):
             raise
-        err.print(str(problem), style="red", markup=False)
+        remedy = "; free some space, or set RESULTS_DIR to a folder that can be written" if unwritable else ""
+        err.print(f"{problem}{remedy}", style="red", markup=False)
         sys.exit(2)
 
 

@@ -223,7 +223,9 @@ def _environment(execution: Execution) -> list[Any]:
     """A run on one device ignores SLURM's task count (its job packs many runs); the engine alone requeues jobs."""
     if execution.world_size == 1:
         return [LightningEnvironment()]
-    return [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []
+    # within somebody's own job of one task Lightning has to start the ranks itself
+    tasks = os.environ.get("SLURM_NTASKS") if SLURMEnvironment.detect() else None
+    return [SLURMEnvironment(auto_requeue=False)] if tasks == str(execution.world_size) else [LightningEnvironment()]
 
 
 def _train(spec: RunSpec, execution: Execution, folder: Path, paper: Paper, parents: list[Path]) -> dict[str, Any]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +48,8 @@ class Checkpoints(pl.callbacks.Checkpoint):
 
     def save(self, trainer: pl.Trainer) -> None:
         fresh, last = self.folder / "fresh.ckpt", self.folder / "last.ckpt"
-        trainer.save_checkpoint(fresh)
+        with _temporary_files_in(self.folder):
+            trainer.save_checkpoint(fresh)
         if trainer.is_global_zero:
             with fresh.open("rb") as file:
                 os.fsync(file.fileno())
@@ -53,6 +57,16 @@ class Checkpoints(pl.callbacks.Checkpoint):
                 os.replace(last, self.folder / "previous.ckpt")
             os.replace(fresh, last)
         self._saved_at = time.monotonic()
+
+
+@contextmanager
+def _temporary_files_in(folder: Path) -> Iterator[None]:
+    """Lightning writes a checkpoint to a temporary file first: not in /tmp, which may be small, or on another disk."""
+    kept, tempfile.tempdir = tempfile.tempdir, str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = kept
 
 
 def evaluates_after(trainer: pl.Trainer, spec: RunSpec, update: int) -> bool:

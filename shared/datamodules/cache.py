@@ -54,7 +54,7 @@ def cached(name: str, fingerprint: str, decode: Callable[[], Raw]) -> tuple[Raw,
     """The arrays of a data set and their ``{"sha256", "mean", "std"}``, decoded now unless a sound copy is cached.
 
     fingerprint: what the decoded arrays depend on; another one means another cache entry. A missing, truncated or
-    altered entry is rebuilt under a lock. Raises DataError when the cache folder cannot be written.
+    altered entry is rebuilt under a lock. Raises DataError when the data cannot be read or the cache not be written.
     """
     slug = "".join(c if c.isalnum() else "-" for c in name.rpartition("/")[2]).strip("-")
     key = hashlib.sha256(f"{FORMAT}:{name}:{fingerprint}".encode()).hexdigest()[:12]
@@ -66,13 +66,21 @@ def cached(name: str, fingerprint: str, decode: Callable[[], Raw]) -> tuple[Raw,
         with FileLock(folder.with_suffix(".lock")):
             # Another process may have built it while this one waited.
             if (found := _open(folder)) is None:
-                _write(folder, decode().check(name))
+                _write(folder, _decoded(name, decode))
                 found = _open(folder)
     except OSError as error:
         raise DataError(f"cannot write the data cache {folder}: {error}; set CACHE_DIR to a writable folder") from error
     if found is None:
         raise DataError(f"the data cache {folder} changed while it was being read; check the disk, or set CACHE_DIR")
     return found
+
+
+def _decoded(name: str, decode: Callable[[], Raw]) -> Raw:
+    """The data set, decoded; DataError for one that cannot be read, which is no matter of the cache."""
+    try:
+        return decode().check(name)
+    except OSError as error:
+        raise DataError(f"{name}: cannot read {error.filename or 'its files'}: {error.strerror or error}") from error
 
 
 def _open(folder: Path) -> tuple[Raw, dict[str, Any]] | None:

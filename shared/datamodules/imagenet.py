@@ -32,7 +32,7 @@ from shared.datamodules.folders import Listing, folder_names, listing
 from shared.datamodules.formats import corrupt
 from shared.datamodules.module import RunData
 from shared.datamodules.order import TRANSFORM, MicroBatch
-from shared.datamodules.sources import _data_dir, find, resolve
+from shared.datamodules.sources import data_root, find, resolve
 
 SIZE, RESIZE = 224, 256
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -149,7 +149,7 @@ class FolderData(RunData):
             raise DataError(f"{name} is streamed from a folder: augment must be none, {known}, not {augment!r}")
         if self.spec.data.augment_per == "place":
             raise DataError(f"{name} is streamed from a folder: augment_per='place' needs data in memory")
-        folder = _data_dir(self.data_dir)
+        folder = data_root(self.data_dir)
         if name.startswith("folder:"):
             self.root = resolve(name, folder)
         elif name == "imagenet":

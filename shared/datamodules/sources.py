@@ -124,7 +124,7 @@ def load(name: str, data_dir: str | os.PathLike | None = None) -> Arrays:
     data_dir stands in for the environment variable ``DATA_DIR``. Raises DataError when the data cannot be found or
     read, when a checksum is wrong, or when they are too big to decode (``imagenet``).
     """
-    folder = _data_dir(data_dir)
+    folder = data_root(data_dir)
     return _load(_find(name, folder)[0] if name in ALTERNATIVES else name, folder, cache_dir())
 
 
@@ -226,8 +226,8 @@ def _source(name: str) -> Source:
     return SOURCES[name]
 
 
-def _data_dir(given: str | os.PathLike | None) -> Path | None:
-    """The folder to look in first; DataError when one is named but missing."""
+def data_root(given: str | os.PathLike | None = None) -> Path | None:
+    """The folder to look in first, ``given`` or else ``DATA_DIR``; DataError when one is named but missing."""
     text = given if given is not None else os.environ.get("DATA_DIR")
     if not text:
         return None

@@ -35,8 +35,8 @@ RULES: Mapping[str, str] = {
     "so that a difference of differences is one a − b.",
     "equivalent": "a − b lies within ± the margin: shown to be small, which is more than not shown to be large.",
     "within": "Our mean lies within ± the margin of the printed number, whose own spread counts where it is printed.",
-    "monotone": "Every step of a sequence of arms rises by more than the margin; a step that starts at chance is left "
-    "out.",
+    "monotone": "Every step of a sequence of arms rises by more than the margin; a step that starts at chance can "
+    "refute that by a fall and is else left out.",
     "scales_as": "The exponent p of y ∝ xᵖ lies within ± the margin of the one that is claimed.",
     "fits_better": "One model (say log t) fits better than another (√t): their difference in AICc, seed by seed, lies "
     "above the margin.",

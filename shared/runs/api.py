@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from shared.runs.read import STARTED
 from shared.runs.schema import RunRecord, config_values, history_frame, metric_values
 
 
@@ -17,11 +18,12 @@ def fetch(
     paper_key: str | None = None,
     preset: str | None = None,
     timeout_s: int = 60,
-    skip: Collection[str] = (),
+    known: Mapping[str, str] | None = None,
 ) -> Iterator[RunRecord]:
     """Records of the runs of ``path`` (``entity/project``), every row of them: ``history()`` would sample.
 
-    Runs named in ``skip`` are known already and not fetched again. Raises FetchError.
+    ``known``: when each run that is known already began (``provenance.started_at``); what began at another time is a
+    run made again. Raises FetchError.
     """
     import wandb
 
@@ -32,7 +34,7 @@ def fetch(
         filters["config.preset"] = preset
     try:
         for run in wandb.Api(timeout=timeout_s).runs(path, filters=filters or None, per_page=100):
-            if run.id in skip:
+            if known and run.id in known and config_values(dict(run.config)).get(STARTED) == known[run.id]:
                 continue
             record = _record(run)
             wanted = (paper_key in (None, record.config.get("paper"))) and preset in (None, record.config.get("preset"))

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 _TIMEOUT_S = 300
+EMPTY = "holds no run"
+"""What W&B has written within its first second: nothing, or a header."""
 
 
 @dataclass
@@ -40,10 +42,10 @@ def read_log(path: Path) -> Log:
             break
         _apply(log, record)
     if not complaint and log.run_id is None:
-        complaint = "holds no run"
+        complaint = EMPTY
     if complaint:
         log.problem = f"{path}: {complaint}"
-        log.cut = "incomplete .wandb file" in complaint
+        log.cut = "incomplete .wandb file" in complaint or complaint == EMPTY
     return log
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from shared.runs.leet import Log, read_log
 from shared.runs.schema import RunRecord, config_values, history_frame, metric_values
 
-REVISION = "provenance.git_sha"
+REVISION, STARTED = "provenance.git_sha", "provenance.started_at"
 _FOLDER = re.compile(r"(?:offline-)?run-(\d{8}_\d{6})-(.+)")
 
 
@@ -26,7 +26,7 @@ def wandb_files(run_dir: Path | str) -> list[Path]:
 def read_run(run_dir: Path | str) -> RunRecord:
     """The run recorded in ``run_dir``. Nothing raises: a damaged file gives what is readable, and ``problem``."""
     run_dir = Path(run_dir)
-    logs = [read_log(path) for path in wandb_files(run_dir)]
+    logs = _in_order([read_log(path) for path in wandb_files(run_dir)])
     named = [log for log in logs if log.run_id]
     run_id = named[-1].run_id if named else run_dir.name
     # a session that was killed ends early; the one that resumed it takes over from there
@@ -40,6 +40,14 @@ def read_run(run_dir: Path | str) -> RunRecord:
     return _merge(str(run_id), own, "; ".join(problems) or None)
 
 
+def _in_order(logs: list[Log]) -> list[Log]:
+    """Sessions by when they began: folders are named by local time, which machines and seasons do not share."""
+    began: list[str] = []
+    for log in logs:  # one that was killed before it wrote stays behind the one before it
+        began.append(str(config_values(log.config).get(STARTED) or (began[-1] if began else "")))
+    return [log for _, log in sorted(zip(began, logs, strict=True), key=lambda pair: pair[0])]
+
+
 def _merge(run_id: str, logs: list[Log], problem: str | None) -> RunRecord:
     config: dict = {}
     summary: dict = {}
@@ -47,7 +55,8 @@ def _merge(run_id: str, logs: list[Log], problem: str | None) -> RunRecord:
         config |= log.config
         summary |= log.summary
     # A claim edited between two sessions was not written before the run, so the revision is the first one's.
-    first = {k: v for log in logs[:1] for k, v in config_values(log.config).items() if k == REVISION}
+    revisions = [config_values(log.config).get(REVISION) for log in logs]
+    first = {REVISION: next(r for r in revisions if r)} if any(revisions) else {}
     return RunRecord(
         run_id=run_id,
         config=config_values(config) | first,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -41,11 +41,12 @@ def collate(
 
 
 def collate_api(
-    path: str, paper_key: str, preset: str | None = None, skip: Collection[str] = ()
+    path: str, paper_key: str, preset: str | None = None, known: Mapping[str, str] | None = None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The same tables from online runs of the project ``path`` (``entity/project``), without those in ``skip``."""
+    """The same tables from online runs of the project ``path`` (``entity/project``), without those that ``known`` has
+    (see ``api.fetch``)."""
     rows, frames, problems = [], [], []
-    for record in api.fetch(path, paper_key, preset, skip=skip):
+    for record in api.fetch(path, paper_key, preset, known=known):
         if problem := _unfit(record):
             problems.append(problem)
         else:

@@ -88,6 +88,10 @@ def make_plan(
     for p in papers if not chosen.get("sweep") else ():
         if left := sorted({s.data.name for s in p.runs(preset).values()} & set(p.unsourced)):
             tell(f"{p.key}: left out are runs on {', '.join(left)}, of which this suite has no source", markup=False)
+    if chosen.get("assignments"):
+        declared = [t.spec for p in papers for t in choose(p, preset, results, **{**chosen, "assignments": None})]
+        if left := sorted({s.arm for s in declared if s.parents}):
+            tell(f"left out with --set: {', '.join(left)}, which read other runs as declared", markup=False)
     rates = Rates(results, images_per_s, run_as.accelerator)
     todo = [t.spec for t in tasks if not t.done]
     _must_divide(todo, run_as.world_size)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import statistics
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from shared.files import write_atomically
 from shared.pace import Pace
 from shared.spec import Execution, RunSpec, flatten
 
@@ -91,10 +92,9 @@ class Rates:
             tell(f"measuring throughput {number}/{len(missing)}: {spec.model.name}, batch {spec.batch_size}")
             self.calibrated[k] = float(measure(spec, execution))
             stored = {**_read(self.file), self.host: self.calibrated}
-            self.file.parent.mkdir(parents=True, exist_ok=True)
-            partial = self.file.with_suffix(f".{os.getpid()}")
-            partial.write_text(json.dumps(stored, indent=1, sort_keys=True))
-            partial.replace(self.file)
+            with suppress(OSError):  # a plan is of use too where nothing can be written
+                self.file.parent.mkdir(parents=True, exist_ok=True)
+                write_atomically(self.file, json.dumps(stored, indent=1, sort_keys=True))
 
     def seconds(self, spec: RunSpec, world_size: int = 1) -> float | None:
         """Training, evaluations and the record's own cost; None when nothing is known."""

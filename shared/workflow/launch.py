@@ -67,7 +67,9 @@ def launch(
     threads = (plan.execution.threads + plan.execution.workers) * plan.execution.world_size
     call = command(plan_file, profile, plan.jobs, threads if profile == "local" else 1, engine or [])
     todo = plan.todo
-    before = {s: signal.signal(s, _raise) for s in (signal.SIGTERM, signal.SIGHUP)}
+    # what nohup has set to be ignored stays so
+    heard = [s for s in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(s) is not signal.SIG_IGN]
+    before = {s: signal.signal(s, _raise) for s in heard}
     try:
         with log.open("ab") as out:
             # a session of its own: Ctrl-C reaches the jobs through us, once, and in the right order
@@ -81,12 +83,15 @@ def launch(
             except KeyboardInterrupt:
                 stop(child, profile)
                 raise Stopped(f"stopped; what is finished is kept, the rest resumes ({log})") from None
+            except BaseException:  # nobody reads our output any more, or the disk is full: leave no job behind
+                stop(child, profile)
+                raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
     finished = _finished(plan, todo)
     watch(finished)
-    failures = [_failure(plan, t, folder) for t in todo if t.spec.run_id not in finished]
+    failures = [_failure(plan, t, plan_file) for t in todo if t.spec.run_id not in finished]
     if child.returncode and not any((folder / "logs").iterdir()):
         raise EngineError(f"Snakemake could not start the sweep: {_last_line(log)} (all of it in {log})")
     return failures
@@ -105,7 +110,8 @@ def stop(child: subprocess.Popen, profile: str) -> None:
     Locally the whole process group gets SIGTERM: Snakemake starts nothing new and the jobs close their records.
     On SLURM Snakemake gets SIGINT, upon which it cancels what it has submitted.
     """
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # an impatient second Ctrl-C must not orphan the jobs
+    # an impatient second Ctrl-C, or a terminal that hangs up twice, must not orphan the jobs
+    before = {s: signal.signal(s, signal.SIG_IGN) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         if profile == "local":
             _signal_group(child, signal.SIGTERM)
@@ -117,7 +123,8 @@ def stop(child: subprocess.Popen, profile: str) -> None:
         _signal_group(child, signal.SIGKILL)  # nothing is left of the group in the usual case
         child.wait()
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _signal_group(child: subprocess.Popen, number: int) -> None:
@@ -133,11 +140,11 @@ def _finished(plan: Plan, todo: list[Task]) -> set[str]:
     return {t.spec.run_id for t in todo if is_done(plan.results, t.spec)}
 
 
-def _failure(plan: Plan, task: Task, folder: Path) -> Failure:
+def _failure(plan: Plan, task: Task, plan_file: Path) -> Failure:
     run_id, home = task.spec.run_id, run_dir(plan.results, task.spec)
     number = next(p.index for p in plan.packs if any(t.spec.run_id == run_id for t in p.tasks))
-    log = folder / "logs" / f"pack-{number}.log"
-    if (home / ERROR).exists():
+    log = plan_file.parent / "logs" / f"pack-{number}.log"
+    if (home / ERROR).exists() and (home / ERROR).stat().st_mtime >= plan_file.stat().st_mtime:  # of this command
         why = (home / ERROR).read_text().partition("\n")[0] or "no space left on the disk to say why; free some"
     elif (home / ATTEMPT).exists():
         why = "its process was killed (out of memory, or from outside)"

@@ -17,14 +17,17 @@ Tables = tuple[pd.DataFrame, pd.DataFrame]
 def collated(paper: Paper, results: Path, wandb: str | None = None) -> Tables:
     """Read the run folders, or the W&B project ``wandb``, into the snapshot and return what it then holds.
 
-    Runs that nothing declares are left out. The snapshot is the cache of the project: what it has is not fetched.
+    Runs that nothing declares are left out. The snapshot is the cache of the project: a run that it has is fetched only
+    if it was made again since.
     """
     from shared.runs import snapshot, table
+    from shared.runs.read import STARTED
 
     declared = {s.run_id for preset in PRESETS for sweep in paper.sweeps(preset) for s in sweep.specs}
     if wandb:
-        known = set(stored(paper, results)[0]["run_id"])
-        rows, history = table.collate_api(wandb, paper.key, skip=known)
+        kept = stored(paper, results)[0]
+        known = dict(zip(kept["run_id"], kept.get(STARTED, kept["run_id"]), strict=True))
+        rows, history = table.collate_api(wandb, paper.key, known=known)
     else:
         rows, history = table.collate(results, paper.key, runs=declared)
     return snapshot.save(rows, history, results, paper.key, keep=declared)

@@ -64,9 +64,11 @@ def _train(suite: Suite, spec: RunSpec, execution: Execution, results: Path) -> 
     folder = run_dir(results, spec)
     folder.mkdir(parents=True, exist_ok=True)
     attempt, error = folder / ATTEMPT, folder / ERROR
-    leader = int(os.environ.get("SLURM_PROCID", os.environ.get("LOCAL_RANK", 0))) == 0
+    # the ranks that Lightning starts within one task of SLURM all have its SLURM_PROCID
+    leader = all(int(os.environ.get(name, 0)) == 0 for name in ("SLURM_PROCID", "LOCAL_RANK"))
     if leader:
         attempt.touch()
+        error.unlink(missing_ok=True)
     _say(f"{spec.run_id}")
     training = suite.training()
     try:
@@ -86,7 +88,6 @@ def _train(suite: Suite, spec: RunSpec, execution: Execution, results: Path) -> 
         raise
     if leader:
         attempt.unlink(missing_ok=True)
-        error.unlink(missing_ok=True)
     _say(f"{spec.run_id} {status}")
     return True
 

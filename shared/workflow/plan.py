@@ -99,8 +99,9 @@ def choose(
     """The runs that are meant, each once, under the first sweep that holds it.
 
     ``arms`` are names or patterns (``kn-*-warmup``); ``assignments`` are ``a.b=c`` overrides, which make runs of their
-    own (sweep ``ad-hoc``). With ``missing`` what the snapshot holds is done as well. Whose weights or summaries a run
-    to do reads is among them, unless its folder is here. Raises SpecError before anything starts.
+    own (sweep ``ad-hoc``); those that read other runs, which are declared, are left out. With ``missing`` what the
+    snapshot holds is done as well. Whose weights or summaries a run to do reads is among them, unless its folder is
+    here. Raises SpecError before anything starts.
     """
     specs = paper.planned(preset, seeds, sweep)
     if not specs:
@@ -112,8 +113,10 @@ def choose(
         specs = {i: s for i, s in specs.items() if any(fnmatch.fnmatchcase(s.arm, a) for a in arms)}
     home = {s.run_id: sw.name for sw in reversed(paper.select(preset, None, True)) for s in sw.specs}
     changed = [override(s, assignments) if assignments else s for s in specs.values()]
-    if assignments:  # what is declared is built by the tests
-        vet(changed)
+    if assignments:
+        if not (changed := [s for s in changed if not s.parents]):
+            raise SpecError("--set: each of these runs reads others as they are declared; override those, with --arm")
+        vet(changed)  # what is declared is built by the tests
     unique = {s.run_id: s for s in changed}
     stored = _in_snapshot(results, paper.key) if missing else ()
     done = {i: i in stored or is_done(results, s) for i, s in unique.items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -11,10 +10,16 @@ from shared.spec import RunSpec
 
 def locate(name: str) -> Path:
     """Where the files of a data set are (an empty path: inside a library), fetched now if they can be."""
-    from shared.datamodules.sources import find, resolve
+    from shared.datamodules import DataError
+    from shared.datamodules.sources import data_root, find, resolve
 
-    folder = Path(os.environ["DATA_DIR"]).expanduser() if os.environ.get("DATA_DIR") else None
-    return (resolve if ":" in name else find)(name, folder)
+    folder = data_root()
+    if ":" not in name:
+        return find(name, folder)
+    found, given = resolve(name, folder), Path(name.partition(":")[2]).expanduser()
+    if not given.is_absolute() and (folder is None or found != folder / given):
+        raise DataError(f"{name}: jobs run in folders of their own; write {name.partition(':')[0]}:{found.resolve()}")
+    return found
 
 
 def missing(specs: Iterable[RunSpec]) -> dict[str, Exception]:

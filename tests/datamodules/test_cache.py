@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from concurrent.futures import ThreadPoolExecutor
 
@@ -91,6 +92,14 @@ def test_many_processes_decode_once(decode):
         shas = {m["sha256"] for _, m in pool.map(lambda _: cached("x", "1", decode), range(4))}
     assert decode.calls == 1
     assert len(shas) == 1
+
+
+def test_data_that_cannot_be_read_are_no_matter_of_the_cache():
+    def unreadable():
+        raise PermissionError(errno.EACCES, "Permission denied", "/data/train.gz")
+
+    with pytest.raises(DataError, match=r"^toy: cannot read /data/train.gz: Permission denied$"):
+        cached("toy", "1", unreadable)
 
 
 def test_an_unwritable_cache_is_explained(decode, tmp_path, monkeypatch):

@@ -58,6 +58,10 @@ def test_online_offline_and_server_tell_the_same(server, tmp_path, monkeypatch):
     assert list(rows["run_id"]) == [toy.spec().run_id]
     assert len(history) == 8
     assert any(toy.spec(2).run_id in problem for problem in rows.attrs["problems"])
+    known = dict.fromkeys([toy.spec().run_id, toy.spec(2).run_id], toy.FACTS["started_at"])
+    assert list(api.fetch(f"{ENTITY}/{PROJECT}", "toy", known=known)) == []
+    again = api.fetch(f"{ENTITY}/{PROJECT}", "toy", known=known | {toy.spec().run_id: "2020-01-01T00:00:00+00:00"})
+    assert [record.run_id for record in again] == [toy.spec().run_id]  # committed by others, made again by us
     assert list(api.fetch(f"{ENTITY}/{PROJECT}", "other-paper")) == []
     assert list(api.fetch(f"{ENTITY}/{PROJECT}", "toy", "paper")) == []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -70,6 +71,31 @@ def test_a_killed_session_is_no_problem_once_it_was_resumed(whole, tmp_path):
     assert got.problem is None
     assert got.finished
     assert got.history.equals(read_run(whole).history)
+
+
+@pytest.mark.parametrize("written", [0, 7])
+def test_a_session_that_was_killed_before_it_wrote_is_none(whole, tmp_path, written):
+    """W&B writes a header at once and all else a second later; a power cut leaves not even that."""
+    content = wandb_files(whole)[0].read_bytes()
+    run_dir = damaged(whole, tmp_path / "run", content[:written])
+    assert read_run(run_dir).problem
+    toy.write(run_dir, toy.spec(), toy.rows(120))
+    got = read_run(run_dir)
+    assert (got.problem, got.finished) == (None, True)
+    assert got.history.equals(read_run(whole).history)
+
+
+def test_sessions_are_ordered_by_when_they_began_whatever_the_local_time(tmp_path, monkeypatch):
+    """Begun in a container at UTC, finished on a host seven hours behind."""
+    monkeypatch.setattr(toy, "FACTS", {**toy.FACTS, "started_at": "2026-01-01T10:00:00+00:00", "git_sha": "first"})
+    toy.write(tmp_path, toy.spec(), toy.rows(5), exit_code=1)
+    monkeypatch.setattr(toy, "FACTS", {**toy.FACTS, "started_at": "2026-01-01T11:00:00+00:00", "git_sha": "second"})
+    toy.write(tmp_path, toy.spec(), toy.rows(8)[5:])
+    home = wandb_files(tmp_path)[-1].parent
+    home.rename(home.with_name(re.sub(r"\d{8}_", "20200101_", home.name)))
+    assert "20200101" in str(wandb_files(tmp_path)[0])
+    got = read_run(tmp_path)
+    assert (got.finished, got.config["provenance.git_sha"], len(got.history)) == (True, "first", 8)
 
 
 def test_a_session_after_the_last_exit_reopens_the_run(tmp_path):

@@ -10,7 +10,8 @@ from shared.paper import Paper, Sweep
 from shared.runs import record
 from shared.spec import DataSpec, Execution, ModelSpec, OptimizerSpec, RunSpec
 
-FACTS = {"git_sha": "0123456789abcdef0123", "git_dirty": False, "cuda": "13.0", "threads": 1, "host": "box",
+FACTS = {"git_sha": "0123456789abcdef0123", "started_at": "2026-01-01T09:00:00+00:00", "git_dirty": False,
+         "cuda": "13.0", "threads": 1, "host": "box",
          "command": "python -m replications run --data /home/me/data/set", "data_sha256": "12" * 32}  # fmt: skip
 
 

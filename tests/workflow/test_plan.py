@@ -108,6 +108,17 @@ def test_a_wrong_choice_names_what_there_is(tmp_path, wrong, names):
     assert all(name in str(error.value) for name in names)
 
 
+def test_runs_that_read_others_are_not_overridden(tmp_path):
+    """They would measure what was declared and be recorded as something else."""
+    tasks = choose(SMITH, "smoke", tmp_path, assignments=["lr=0.5"])
+    assert tasks
+    assert not [t.spec.arm for t in tasks if t.spec.parents]
+    assert {t.spec.lr for t in tasks} == {0.5}
+    reading = next(s for s in SMITH.runs("smoke").values() if s.parents)
+    with pytest.raises(SpecError, match="reads others as they are declared"):
+        choose(SMITH, "smoke", tmp_path, arms=[reading.arm], assignments=["lr=0.5"])
+
+
 def test_every_data_set_of_known_size_has_a_known_shape():
     assert vet.SHAPES.keys() == forecast.SIZES.keys()
 

@@ -28,7 +28,8 @@ def run(spec: RunSpec, execution: Execution, results: Path, paper: Paper) -> str
     try:
         with FileLock(folder / "lock", timeout=0):
             with (folder / "calls").open("a") as calls:
-                calls.write(f"{os.getpid()} threads={os.environ.get('OMP_NUM_THREADS')}\n")
+                calls.write(f"{os.getpid()} threads={os.environ.get('OMP_NUM_THREADS')} ")
+                calls.write(f"data={os.environ.get('DATA_DIR')} cache={os.environ.get('CACHE_DIR')}\n")
             if spec.arm in os.environ.get("TOY_FAIL", "").split(","):
                 raise ToyError(f"{spec.arm} cannot work;\nremedy: do not ask for it")
             if spec.arm in os.environ.get("TOY_DIE", "").split(",") and (folder / "calls").read_text().count("\n") == 1:
