@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -166,12 +166,16 @@ class Objective:
         modes = [(m, m.training) for m in self.net.modules()]
         ghosts = [(m, m.deferred, m.evaluate) for m in ghost_layers(self.net)]
         device = self._parameters[0].device
+        units: tuple[Any, ...] = (torch.backends.cudnn.conv, torch.backends.cuda.matmul)  # type: ignore[attr-defined]
+        precisions = [unit.fp32_precision for unit in units]
         with ExitStack() as stack:
             stack.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))
             stack.enter_context(torch.inference_mode(False))
             stack.enter_context(torch.enable_grad())
             stack.enter_context(torch.autocast(device.type, enabled=False))
             try:
+                for unit in units:  # TF32, a GPU's default for convolutions, keeps ten bits of a weight
+                    unit.fp32_precision = "ieee"
                 for module, _ in modes:
                     module.training = (isinstance(module, _BatchNorm) and self.bn == "batch") or (
                         isinstance(module, _DropoutNd) and self.dropout
@@ -181,6 +185,8 @@ class Objective:
                     layer.evaluate = "running"  # in evaluation mode, which is for bn="running" alone
                 yield
             finally:
+                for unit, precision in zip(units, precisions, strict=True):
+                    unit.fp32_precision = precision
                 for module, mode in modes:
                     module.training = mode
                 for layer, deferred, evaluate in ghosts:

@@ -176,6 +176,24 @@ def test_weights_in_another_memory_format_are_the_same_vector():
     np.testing.assert_allclose(other.value_and_gradient(x)[1], plain.value_and_gradient(x)[1], atol=1e-12)
 
 
+def test_a_gpu_computes_in_full_precision_while_it_is_measured():
+    class Spy(nn.Flatten):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            seen.append((torch.backends.cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision))
+            return super().forward(x)
+
+    seen, unit = [], torch.backends.cudnn.conv
+    f = Objective(nn.Sequential(Spy(), nn.Linear(32, 4).double()), *data())
+    before = unit.fp32_precision
+    try:
+        unit.fp32_precision = "tf32"
+        f.value_and_gradient(f.start())
+        assert unit.fp32_precision == "tf32"
+    finally:
+        unit.fp32_precision = before
+    assert seen == [("ieee", "ieee")]
+
+
 class Narrowed(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x.float()
