@@ -225,6 +225,10 @@ def test_overrides_apply_in_order_and_together():
         ("data=digits", "data: "),
         ("bn_batch=48", "bn_batch=48 does not divide batch_size=64"),
         ("updates=5", "exactly one of epochs and updates"),
+        ("optimizer.momentum=-0.5", r"^optimizer: momentum must be from 0 to below 1, not -0\.5$"),
+        ("optimizer.momentum=1", "not 1$"),
+        ("optimizer.weight_decay=-1e-4", "^optimizer: weight_decay must not be negative"),
+        ("lr=-0.1", r"^lr must not be negative, but is -0\.1$"),
     ],
 )
 def test_bad_overrides_are_named(text, message):

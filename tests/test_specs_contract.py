@@ -109,7 +109,7 @@ def another(spec: RunSpec, path: str) -> RunSpec | None:
     if isinstance(old, bool):
         candidates = [not old]
     elif isinstance(old, int | float):
-        candidates = [old * 2, old + 1, 1]
+        candidates = [old * 2, old + 1, 1, old / 2]
     elif isinstance(old, list):
         candidates = [old[:-1], *([w] for w in sorted(words)), [1]]
     else:

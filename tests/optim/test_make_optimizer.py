@@ -155,8 +155,6 @@ def test_fused_sgd_is_sgd():
         ({"name": "adam", "nesterov": True}, "adam knows no nesterov"),
         ({"fused": True, "momentum_form": "absorbed"}, "no fused kernel"),
         ({"nesterov": True, "momentum_form": "averaging"}, "not defined for momentum_form 'averaging'"),
-        ({"momentum": -1.0}, "momentum"),
-        ({"momentum": -1.0, "momentum_form": "absorbed"}, "momentum"),
     ],
 )
 def test_bad_specs_are_refused_by_name(options, says):
