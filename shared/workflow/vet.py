@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from shared.spec import RunSpec, SpecError
+from shared.stats.chance import CLASSES
 
-SHAPES: dict[str, tuple[int, tuple[int, int, int]]] = {
-    "mnist": (10, (1, 28, 28)),
-    "fashion-mnist": (10, (1, 28, 28)),
-    "cifar10": (10, (3, 32, 32)),
-    "cifar10-jpeg": (10, (3, 32, 32)),
-    "cifar10-any": (10, (3, 32, 32)),
-    "cifar100": (100, (3, 32, 32)),
-    "imagenet": (1000, (3, 224, 224)),
-    "digits": (10, (1, 8, 8)),
+SHAPES = {
+    "mnist": (1, 28, 28),
+    "fashion-mnist": (1, 28, 28),
+    "cifar10": (3, 32, 32),
+    "cifar10-jpeg": (3, 32, 32),
+    "cifar10-any": (3, 32, 32),
+    "cifar100": (3, 32, 32),
+    "imagenet": (3, 224, 224),
+    "digits": (1, 8, 8),
 }
-"""Classes and (C, H, W) of the data sets whose shape is known before they are read."""
+"""(C, H, W) of the data sets whose shape is known before they are read."""
 
 
 def vet(specs: Iterable[RunSpec]) -> None:
@@ -33,7 +34,7 @@ def vet(specs: Iterable[RunSpec]) -> None:
             kinds.setdefault((s.model.model_dump_json(), s.optimizer.model_dump_json(), s.bn_batch, s.data.name), s)
     for spec in kinds.values():
         try:
-            net = build(spec.model, *SHAPES[spec.data.name], spec.bn_batch)
+            net = build(spec.model, CLASSES[spec.data.name], SHAPES[spec.data.name], spec.bn_batch)
             make_optimizer(net, spec.optimizer, spec.lr)
         except SpecError as error:
             raise SpecError(f"--set: {spec.arm}: {error}") from None
