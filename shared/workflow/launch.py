@@ -8,9 +8,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from shared.workflow.plan import Plan, Task
 from shared.workflow.suite import ATTEMPT, ERROR, REPO, EngineError, is_done, run_dir
@@ -69,26 +70,21 @@ def launch(
     todo = plan.todo
     # what nohup has set to be ignored stays so
     heard = [s for s in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(s) is not signal.SIG_IGN]
-    before = {s: signal.signal(s, _raise) for s in heard}
-    try:
-        with log.open("ab") as out:
-            # a session of its own: Ctrl-C reaches the jobs through us, once, and in the right order
-            child = subprocess.Popen(
-                call, stdout=out, stderr=out, stdin=subprocess.DEVNULL, start_new_session=True, env=environment()
-            )
-            try:
-                while child.poll() is None:
-                    watch(_finished(plan, todo))
-                    time.sleep(POLL_S)
-            except KeyboardInterrupt:
-                stop(child, profile)
-                raise Stopped(f"stopped; what is finished is kept, the rest resumes ({log})") from None
-            except BaseException:  # nobody reads our output any more, or the disk is full: leave no job behind
-                stop(child, profile)
-                raise
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with _on_signals(heard, _raise), log.open("ab") as out:
+        # a session of its own: Ctrl-C reaches the jobs through us, once, and in the right order
+        child = subprocess.Popen(
+            call, stdout=out, stderr=out, stdin=subprocess.DEVNULL, start_new_session=True, env=environment()
+        )
+        try:
+            while child.poll() is None:
+                watch(_finished(plan, todo))
+                time.sleep(POLL_S)
+        except KeyboardInterrupt:
+            stop(child, profile)
+            raise Stopped(f"stopped; what is finished is kept, the rest resumes ({log})") from None
+        except BaseException:  # nobody reads our output any more, or the disk is full: leave no job behind
+            stop(child, profile)
+            raise
     finished = _finished(plan, todo)
     watch(finished)
     failures = [_failure(plan, t, plan_file) for t in todo if t.spec.run_id not in finished]
@@ -111,8 +107,7 @@ def stop(child: subprocess.Popen, profile: str) -> None:
     On SLURM Snakemake gets SIGINT, upon which it cancels what it has submitted.
     """
     # an impatient second Ctrl-C, or a terminal that hangs up twice, must not orphan the jobs
-    before = {s: signal.signal(s, signal.SIG_IGN) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    try:
+    with _on_signals((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), signal.SIG_IGN):
         if profile == "local":
             _signal_group(child, signal.SIGTERM)
         else:
@@ -122,9 +117,16 @@ def stop(child: subprocess.Popen, profile: str) -> None:
             time.sleep(0.1)
         _signal_group(child, signal.SIGKILL)  # nothing is left of the group in the usual case
         child.wait()
+
+
+@contextlib.contextmanager
+def _on_signals(numbers: Iterable[signal.Signals], handler: Any) -> Iterator[None]:
+    before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, kept in before.items():
+            signal.signal(number, kept)
 
 
 def _signal_group(child: subprocess.Popen, number: int) -> None:
