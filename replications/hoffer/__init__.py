@@ -69,8 +69,8 @@ PAPER = Paper(
         "training alone. One arm of ours, ``sb-long``, has SB train for as many epochs as RA, reduced; its claims, "
         "C-longer and H2-log-later, were written when the other arms had been seen and ``sb-long`` had not.",
         "The random potential of the small net is measured up to a distance of 3, a seventh of the norm of its "
-        "weights at the start, as 10 is of ResNet44's; over 500 images instead of 1,000. The law is from the slides, "
-        "that net, the 10 and the 1,000 are from memory. It ran twice: the first 500 images of the folder were of two "
+        "weights at the start, as 10 is of ResNet44's; over 500 images, F1's over 1,000. The law is from the slides; "
+        "ResNet44, the 10 and a thousand points are from memory, and over how many images is not known. It ran twice: the first 500 images of the folder were of two "
         "classes at first.",
         "Most arms of F1 that take back one thing have three seeds, which tell effects of a seventh of a point; regime "
         "adaptation at 4,096 has two, which cannot settle the printed level (H5-F1-level needs a spread below 0.03).",
@@ -102,6 +102,9 @@ PAPER = Paper(
         "select the wide net.",
         "The released regime of C1 and C3 has no momentum and raises the rate tenfold at epoch 60.",
         "The distance is logged for the first tensor alone.",
+        "The residual net of the code has 1×1 convolutions with batch norm as its shortcuts where CIFAR nets elsewhere "
+        "have none, and its wide net puts batch norm after the convolution where Zagoruyko's puts it before; both are "
+        "run as in the code.",
         "The released code clips SB's gradient too; the paper gives large rates as the reason to clip.",
         "Log t does not hold for every batch size: the digitised curves of 1024 and 2048 follow √t (E6).",
         "The slides' plot of the random potential starts at 0.0012 at distance 0, where its definition gives 0; and "

@@ -34,6 +34,8 @@ WINDOWS = {
 }
 """Stretches of training over which Figures 3 and 4 were read: epochs 40-58, 62-68, 90-118, 125-155, 165-203 of 200.
 
+The second reaches to 70 here, without which a run of 20 epochs would have no evaluation in it; it has one.
+
 A run with other drops has them at the same places between its drops.
 """
 

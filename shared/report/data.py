@@ -90,7 +90,7 @@ def column(table: pd.DataFrame, metric: str) -> pd.Series | None:
     name = metric.removeprefix("100-")
     if name not in table:
         return None
-    values = pd.to_numeric(table[name], errors="coerce")
+    values = pd.to_numeric(table[name], errors="coerce").replace([np.inf, -np.inf], np.nan)
     return values if name == metric else 100 - values
 
 

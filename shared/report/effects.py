@@ -11,7 +11,7 @@ from shared.report.data import Source
 from shared.report.declare import Effect, Effects
 from shared.report.grid import Column, Grid
 from shared.stats.claims import Term, Test
-from shared.stats.intervals import Estimate
+from shared.stats.intervals import Estimate, StatsError
 from shared.stats.samples import Elementary, MissingRuns, Runs
 
 SHARE = "{:.0f} %"
@@ -55,7 +55,7 @@ def _estimate(effect: Effect, source: Source, runs: Runs) -> Estimate | None:
     terms = tuple(Term(arm=_arm(name, source), weight=w, metric=metric) for w, name, metric in effect.terms)
     try:
         return runs.contrast(Elementary(Test(rule="greater", a=terms), terms), "")
-    except MissingRuns:
+    except (MissingRuns, StatsError):  # not run, or all diverged without a value
         return None
 
 

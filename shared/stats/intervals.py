@@ -14,6 +14,9 @@ import numpy as np
 from scipy.special import stdtrit
 
 Samples = Sequence[float] | np.ndarray
+MOST_DF = 1e6
+"""As good as a normal distribution."""
+LAST_BITS = 1e-12
 PLACES = 2
 """Decimals of a printed number, unless its interval or its size asks for more."""
 
@@ -37,16 +40,16 @@ class Estimate:
     """Half-width of a known bounded error (rounding of a printed number), added at both ends of an interval."""
     fixed: float = 0.0
     """The part of se² that is the paper's, which more seeds of ours leave as it is."""
-    fixed_df: float = math.inf
-    """Its degrees of freedom where it is a spread of its own; infinite where ours stands for it."""
+    fixed_df: float | None = math.inf
+    """Its degrees of freedom; None where our own spread, of one group, stands for it."""
+    groups: tuple[tuple[float, int], ...] = ()
+    """Of each group of ours its share of se² and its seeds."""
 
-    def with_seeds(self, n: int) -> tuple[float, float]:
-        """(standard error, degrees of freedom) expected of n seeds per arm, if the spreads stay."""
-        own = max(0.0, self.se**2 - self.fixed) * self.n / n
-        df = max(1.0, self.df * (n - 1) / (self.n - 1))
-        if math.isfinite(self.fixed_df):  # ours is the one other group
-            df = (own + self.fixed) ** 2 / (own**2 / (n - 1) + self.fixed**2 / self.fixed_df)
-        return math.sqrt(own + self.fixed), df
+    def with_seeds(self, more: int) -> tuple[float, float]:
+        """(standard error, degrees of freedom) expected of so many more seeds in every group, if the spreads stay."""
+        shares = [(v * n / (n + more), n + more - 1) for v, n in self.groups]
+        se = math.sqrt(sum(v for v, _ in shares) + self.fixed)
+        return se, shares[0][1] if self.fixed_df is None else freedom([*shares, (self.fixed, self.fixed_df)])
 
     def interval(self, level: float = 0.90) -> tuple[float, float] | None:
         """Two-sided interval; 90 % has the bounds of two one-sided tests at 5 %. None without a spread."""
@@ -78,16 +81,23 @@ def combination_from_stats(groups: Sequence[tuple[float, float, int]], weights: 
     """Σ wᵢ·meanᵢ of independent groups given as (mean, sd, n); Welch–Satterthwaite degrees of freedom."""
     if len(groups) != len(weights) or not groups:
         raise StatsError(f"{len(groups)} groups do not fit {len(weights)} weights")
-    value = sum(w * mean for w, (mean, _, _) in zip(weights, groups, strict=True))
+    terms = [w * mean for w, (mean, _, _) in zip(weights, groups, strict=True)]
+    value = sum(terms)
+    if abs(value) < LAST_BITS * sum(map(abs, terms)):  # else rounding would decide where nothing has a spread
+        value = 0.0
     n = min(n for _, _, n in groups)
     if any(math.isnan(sd) or n < 2 for _, sd, n in groups):
         return Estimate(value, math.nan, math.nan, n)
     parts = [(w * w * sd * sd / n, n - 1) for w, (_, sd, n) in zip(weights, groups, strict=True)]
-    variance = sum(v for v, _ in parts)
-    spread = sum(v * v / free for v, free in parts)
+    shares = tuple((v, free + 1) for v, free in parts)
+    return Estimate(value, math.sqrt(sum(v for v, _ in parts)), freedom(parts), n, groups=shares)
+
+
+def freedom(parts: Sequence[tuple[float, float]]) -> float:
+    """Welch–Satterthwaite degrees of freedom of a sum of variances, given as (variance, degrees of freedom)."""
+    total, spread = sum(v for v, _ in parts), sum(v * v / free for v, free in parts)
     # Variances near the smallest float square to zero; the pooled count is then as good as any.
-    df = variance * variance / spread if spread > 0 else float(sum(free for _, free in parts))
-    return Estimate(value, math.sqrt(variance), df, n)
+    return min(MOST_DF, total * total / spread if spread > 0 else sum(free for _, free in parts))
 
 
 def combination(groups: Sequence[Samples], weights: Sequence[float]) -> Estimate:
@@ -129,8 +139,10 @@ def against_printed(
     ours = moments(samples)
     if sd is not None and n is not None and n > 1:
         found = replace(difference_from_stats(*ours, printed, sd, n), fixed=sd * sd / n, fixed_df=n - 1)
+        found = replace(found, groups=found.groups[:1])
     else:
         theirs = ours[1] ** 2 / (n or 1)
-        se = math.sqrt(ours[1] ** 2 / ours[2] + theirs)
-        found = Estimate(ours[0] - printed, se, ours[2] - 1, ours[2], fixed=theirs)
+        own = ours[1] ** 2 / ours[2]
+        found = Estimate(ours[0] - printed, math.sqrt(own + theirs), ours[2] - 1, ours[2], fixed=theirs, fixed_df=None,
+                         groups=((own, ours[2]),))  # fmt: skip
     return replace(found, n=ours[2], blur=0.0 if digits is None else 0.5 * 10.0**-digits)

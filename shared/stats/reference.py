@@ -54,7 +54,8 @@ def _of_case(claim: Claim, case: Elementary) -> list[Reference]:
         return []
     else:
         weights: dict[str, float] = {}
-        for sign, terms in ((1.0, case.a), (-1.0, case.b)):
+        flip = -1.0 if case.test.below else 1.0  # as its label has it
+        for sign, terms in ((flip, case.a), (-flip, case.b)):
             for t in terms:
                 weights[t.arm] = weights.get(t.arm, 0.0) + sign * t.weight
         wanted = [(case.label, weights)]

@@ -16,12 +16,19 @@ from typing import Literal
 import numpy as np
 from scipy.special import stdtrit
 
-from shared.stats.intervals import Estimate, Samples, StatsError, against_printed, combination, difference, mean
+from shared.stats.intervals import (
+    Estimate,
+    Samples,
+    StatsError,
+    against_printed,
+    combination,
+    difference,
+    freedom,
+    mean,
+)
 
 ALPHA = 0.05
 MAX_SEEDS = 999
-MOST_DF = 1e6
-"""As good as a normal distribution."""
 RuleName = Literal["within", "equivalent", "greater", "monotone", "scales_as", "fits_better", "curves_overlap", "exact"]
 """The rules a claim may name; each is a function of this module."""
 Finding = Literal["holds", "fails", "inconclusive"]
@@ -72,15 +79,14 @@ class Result:
 def n_needed(d: Estimate, distance: float, alpha: float = ALPHA) -> int | None:
     """Smallest seeds per arm whose one-sided bound is narrower than ``distance``; None beyond MAX_SEEDS.
 
-    The standard error is scaled by √(now/then), but for the paper's share of it, and the degrees of freedom in
-    proportion.
+    Every group gets as many more; of n the smallest group counts. The paper's share of the error stays as it is.
     """
     if math.isnan(d.se) or distance <= d.blur:
         return None
     if d.se == 0:
         return d.n
-    for n in range(2, MAX_SEEDS + 1):
-        se, df = d.with_seeds(n)
+    for n in range(d.n + 1, MAX_SEEDS + 1):
+        se, df = d.with_seeds(n - d.n)
         if stdtrit(df, 1 - alpha) * se < distance - d.blur:
             return n
     return None
@@ -159,13 +165,15 @@ def monotone(
     refute: float = ALPHA,
     at_chance: Sequence[bool] = (),
     names: Sequence[str] = (),
+    away: bool = False,
 ) -> Result:
     """Every step of the sequence rises by more than ``margin`` (negative: a fall of that size is tolerated).
 
     ``at_chance`` says for each group whether it stands at chance level. A step that starts there cannot rise however
     true the claim is: it can refute the claim by a fall from there, and else it carries no information and is left out,
     neither holds nor fails and has no sign. One between two groups at chance level takes no share of ``refute`` either.
-    A step that ends there is judged. Without any step left: inconclusive. ``names`` are the steps' labels.
+    A step that ends there is judged. ``away``: values that rise away from chance level, as accuracies do, whose steps
+    from there are judged as any. Without any step left: inconclusive. ``names`` are the steps' labels.
     """
     if len(groups) < 2:
         raise StatsError(f"monotone needs at least two groups, got {len(groups)}")
@@ -174,10 +182,10 @@ def monotone(
     found = []
     for i in steps:
         step = greater(difference(groups[i + 1], groups[i]), margin, refute / len(steps))
-        if not lost[i] or step.finding == "fails":
+        if away or not lost[i] or step.finding == "fails":
             found.append(replace(step, label=names[i]) if names else step)
     if not found:
-        reason = "every step starts at chance level, above which nothing can rise"
+        reason = f"every step {'lies' if away else 'starts'} at chance level, where nothing can be told"
         return Result("inconclusive", math.nan, None, margin, reason, n=min(len(g) for g in groups))
     return all_of(found)
 
@@ -209,12 +217,9 @@ def scales_as(
     centred = logs - logs.mean()
     d = combination([np.log(g) for g in groups], list(centred / (centred**2).sum()))
     if cells and not math.isnan(d.se):
-        own, read = (
-            d.se**2,
-            grid_error(x, [_geometric(low) for low, _ in cells], [_geometric(up) for _, up in cells]) ** 2,
-        )
-        df = d.df * ((own + read) / own) ** 2 if own > 0 else math.inf
-        d = replace(d, se=math.sqrt(own + read), df=min(df, MOST_DF), fixed=read)
+        read = grid_error(x, [_geometric(low) for low, _ in cells], [_geometric(up) for _, up in cells]) ** 2
+        df = freedom([(d.se**2, d.df), (read, math.inf)])
+        d = replace(d, se=math.hypot(d.se, math.sqrt(read)), df=df, fixed=read)
     return _between(d, target - margin, target + margin, margin, refute, f"within ±{margin:g} of exponent {target:g}")
 
 

@@ -137,9 +137,9 @@ class Runs:
         return self.rows[self.rows["run_id"].isin(found)]
 
     def recorded(self, arm: str, metric: str) -> bool:
-        """Whether every run of an arm has the metric."""
+        """Whether any run of an arm has the metric."""
         part = self._of(arm)
-        return metric in part and bool(part[metric].notna().all())
+        return metric in part and bool(part[metric].notna().any())
 
     def without(self, case: Elementary, metric: str) -> set[str]:
         """The diverged runs of a test that ``values`` and ``curve`` leave out."""
@@ -179,11 +179,16 @@ class Runs:
         return float(part[key].iloc[0])
 
     def at_chance(self, arm: str, metric: str) -> bool:
-        """Whether an arm's mean error stands at chance level; False for other metrics and unknown data."""
+        """Whether an arm's mean error or accuracy stands at chance level; False for other metrics and unknown data."""
         part = self._of(arm)
-        if "error" not in metric or "data.name" not in part:
+        if not ("error" in metric or "accuracy" in metric) or "data.name" not in part:
             return False
-        return at_chance(float(self.values(arm, metric).mean()), part["data.name"].iloc[0])
+        mean = float(self.values(arm, metric).mean())
+        return at_chance(mean if "error" in metric else 100 - mean, part["data.name"].iloc[0])
+
+    def learnt(self, arms: Iterable[str]) -> bool:
+        """Whether the test error of any of these arms lies below chance level, or is not known."""
+        return any(not self.recorded(arm, CHANCE) or not self.at_chance(arm, CHANCE) for arm in arms)
 
     def curve(self, arm: str, metric: str) -> dict[int, pd.Series]:
         """``{seed: metric by fraction of training}``; a diverged run's error stays at chance level to the end.

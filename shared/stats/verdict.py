@@ -13,7 +13,7 @@ Outcomes, from what the rules found (every elementary test must hold):
 A sign is established when the lower bound of a difference lies above 0. Equivalence, overlap, distances and "not worse
 than" have no sign: where they hold they do not stand in the way of direction-only, where one is open the claim is
 inconclusive, where one fails it is not-reproduced. Steps from chance level can only refute (``rules.monotone``).
-A run that diverged stands at chance level; where what is judged has no such level, what would hold is inconclusive.
+A run that diverged stands at chance level, and likeness of arms that are all there is inconclusive; where what is judged has no such level, what would hold is inconclusive.
 ``within`` (a printed number) is only accepted for strength ``full``, hence a reduced run never refutes one. Fewer
 seeds than the claim's ``min_seeds`` are inconclusive whatever they show, and so is what holds while a claim that it
 ``requires`` does not. ``smoke`` is always inconclusive: it shows
@@ -146,7 +146,7 @@ def judge(paper: Paper, claim: Claim, runs: Runs) -> Judged:
 def _censored(case: Elementary, judged: int, lost: list[bool]) -> str:
     names = [arm for arm, at in zip(case.arms, lost, strict=True) if at]
     text = f"{judged} of {len(lost) - 1} steps judged; {', '.join(names)} {'is' if len(names) == 1 else 'are'}"
-    return f"{text} at chance level, above which nothing can rise"
+    return f"{text} at chance level, where nothing can be told"
 
 
 def _at_chance(claim: Claim, case: Elementary, runs: Runs) -> list[bool]:
@@ -157,12 +157,21 @@ def _at_chance(claim: Claim, case: Elementary, runs: Runs) -> list[bool]:
 
 
 def _apply(claim: Claim, case: Elementary, runs: Runs, margin: float, refute: float) -> Result:
+    found = _tested(claim, case, runs, margin, refute)
+    alike = case.test.rule in ("equivalent", "curves_overlap") or (case.b and case.test.rule == "greater" and margin < 0)
+    if not alike or found.finding != "holds" or runs.learnt(case.needs):
+        return found
+    return replace(found, finding="inconclusive", reason="every arm of it is at chance level, where all look alike")
+
+
+def _tested(claim: Claim, case: Elementary, runs: Runs, margin: float, refute: float) -> Result:
     test, metric = case.test, case.test.metric or claim.metric
     if test.rule == "monotone":
         groups = [runs.values(arm, metric).to_numpy() for arm in case.arms]
         lost = _at_chance(claim, case, runs)
         names = [f"{after} − {before}" for before, after in pairwise(case.arms)]
-        found = rules.monotone(groups, margin, refute * max(1, len(rules.judged_steps(lost))), lost, names)
+        away = "accuracy" in metric
+        found = rules.monotone(groups, margin, refute * max(1, len(rules.judged_steps(lost))), lost, names, away)
         return found if math.isfinite(found.estimate) else replace(found, label=case.label)
     if test.rule == "within":
         printed = printed_for(claim, case)
@@ -195,8 +204,13 @@ def _fit(test: Test, case: Elementary, runs: Runs, metric: str, margin: float, r
     columns = [runs.values(arm, metric) for arm in case.arms]
     if test.rule == "scales_as" and test.target is not None:
         near = [f"{metric}/{end}" for end in ("low", "high")]
-        read = all(runs.recorded(arm, column) for arm in case.arms for column in near)
-        cells = [tuple(runs.values(arm, column).to_numpy() for column in near) for arm in case.arms] if read else []
+        cells = []
+        if any(runs.recorded(arm, column) for arm in case.arms for column in near):
+            for arm, read in zip(case.arms, columns, strict=True):
+                low, high = (runs.values(arm, column) for column in near)
+                if lacking := set(read.index) - (set(low.index) & set(high.index)):
+                    raise MissingRuns(f"{arm}, seed {min(lacking)}, did not record {' or '.join(near)}")
+                cells.append((low.to_numpy(), high.to_numpy()))
         return rules.scales_as(x, [c.to_numpy() for c in columns], test.target, margin, refute, cells)
     together = pd.concat(columns, axis=1, join="inner")
     if together.empty:

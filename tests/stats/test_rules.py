@@ -290,3 +290,16 @@ def test_seeds_that_agree_on_a_value_of_a_coarse_grid_are_no_certainty():
     half = 1.645 * rules.grid_error(x, [5, 50], [80, 800])
     assert (found.finding, found.needed) == ("inconclusive", None)
     assert found.interval == pytest.approx((1 - half, 1 + half), rel=1e-3)
+
+
+def test_seeds_that_are_needed_are_added_to_every_group():
+    """A group of three and one of five become n and n + 2, whichever has the spread."""
+    few, many = np.array([0.0, 0.1, -0.1]), np.array([-2.0, -1.0, 0.0, 1.0, 2.0])
+    d = difference(few + 1.0, many)
+    n = rules.n_needed(d, 1.0)
+
+    def bound(seeds: int) -> float:
+        sds = few.std(ddof=1), many.std(ddof=1)
+        return difference_from_stats(1.0, sds[0], seeds, 0.0, sds[1], seeds + 2).interval(0.90)[0]
+
+    assert bound(n) > 0 >= bound(n - 1)

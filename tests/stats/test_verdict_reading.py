@@ -45,7 +45,7 @@ def test_a_step_from_chance_neither_fails_nor_blocks(lab):
     found = one(lab, RISE, lab.rows({"b-4": 10, "b-8": 30, "b-16": 90, "b-1": 89.5}))
     assert found["outcome"] == "reproduced"
     assert [part["label"] for part in found["ours"]] == ["b-8 − b-4", "b-16 − b-8"]
-    assert "2 of 3 steps judged; b-16, b-1 are at chance level, above which nothing can rise" in found["reason"]
+    assert "2 of 3 steps judged; b-16, b-1 are at chance level, where nothing can be told" in found["reason"]
     assert one(lab, RISE, lab.rows({"b-4": 30, "b-8": 10, "b-16": 90, "b-1": 90}))["outcome"] == "not-reproduced"
 
 
@@ -175,3 +175,59 @@ def test_goyals_stated_deficits_keep_their_own_label():
     (claim,) = (c for c in load_claims(paper) if c.id == "G4")
     found = [(r["label"], r["mean"], r["tag"]) for r in references(paper, claim, "reduced")]
     assert found == [("as the paper states it", 2.1, "V2"), ("as the paper states it", 0.9, "D")]
+
+
+@pytest.mark.parametrize(
+    "rule", ['rule = "equivalent"\nmargin = 0.5', 'rule = "greater"\nmargin = -0.5'], ids=["equivalent", "no worse"]
+)
+def test_arms_that_learnt_nothing_are_not_shown_to_be_alike(lab, rule):
+    claims = HEAD + f'[[claim.test]]\na = "b-8"\nb = "b-4"\n{rule}\n'
+    assert one(lab, claims, lab.rows({"b-4": 40.0, "b-8": 40.0}, sd=0.01))["outcome"] == "reproduced"
+    dead = one(lab, claims, lab.rows({"b-4": 90.0, "b-8": 90.0}, sd=0.01))
+    assert dead["outcome"] == "inconclusive"
+    assert "at chance level, where all look alike" in dead["reason"]
+    better = HEAD + '[[claim.test]]\nrule = "greater"\na = "b-8"\nb = "b-4"\n'
+    assert one(lab, better, lab.rows({"b-4": 40.0, "b-8": 90.0}, sd=0.01))["outcome"] == "reproduced"
+
+
+def test_an_accuracy_rises_from_chance_and_tells_nothing_between_two_arms_there(lab):
+    """Diverged or not, nets of 10 % tell no order among themselves; a rise from there is one like any other."""
+    claims = RISE.replace("no_numbers", 'metric = "val/accuracy"\nno_numbers')
+    rows = lab.rows({"b-4": 10.0, "b-8": 10.0, "b-16": 60.0}, sd=0.01)
+    found = one(lab, claims, rows.assign(**{"val/accuracy": rows["val/error"]}))
+    assert found["outcome"] == "reproduced"
+    assert "1 of 2 steps judged; b-4, b-8 are at chance level" in found["reason"]
+    rows = lab.rows({"b-4": 30.0, "b-8": 10.0, "b-16": 60.0}, sd=0.01)
+    assert one(lab, claims, rows.assign(**{"val/accuracy": rows["val/error"]}))["outcome"] == "not-reproduced"
+
+
+def test_rounding_does_not_decide_where_nothing_has_a_spread(lab):
+    """0.8·x + 0.2·x − x is 1e-14 for x = 90.2."""
+    claims = HEAD + '[[claim.test]]\nrule = "greater"\nb = "b-16"\n'
+    claims += 'a = [{ arm = "b-8", weight = 0.8 }, { arm = "b-4", weight = 0.2 }]\n'
+    found = one(lab, claims, lab.rows({"b-4": 30.2, "b-8": 30.2, "b-16": 30.2}, sd=0.0))
+    assert (found["outcome"], found["ours"]) == ("inconclusive", 0)
+
+
+def test_a_printed_level_below_a_bound_keeps_its_sign(lab):
+    """``less than 35`` is written with weight −1; what it is shown beside is the number as printed."""
+    claims = HEAD.replace('no_numbers = "made up"', "") + '[[claim.test]]\nrule = "greater"\nmargin = -35.0\n'
+    claims += 'a = [{ arm = "b-4", weight = -1 }]\n[claim.numbers]\n"b-4" = { mean = 8.0, sd = 0.5, n = 5, tag = "V" }\n'
+    paper = lab.paper(claims)
+    (claim,) = load_claims(paper)
+    assert [r["mean"] for r in references(paper, claim)] == [8.0]
+
+
+def test_a_reading_off_a_grid_without_its_error_is_no_reading(lab):
+    """One run that lacks the neighbours of its best value must not make the exponent look free of the grid's error."""
+    claims = HEAD.replace("no_numbers", 'metric = "best"\nno_numbers')
+    claims += '[[claim.test]]\nrule = "scales_as"\narms = "b-{grid}"\nx = "batch_size"\ntarget = 1.0\nmargin = 0.2\n'
+    arms = {f"b-{b}": float(b) for b in (1, 2, 4, 8, 16)}
+    rows = lab.rows(arms, sd=0.0, best=arms)
+    rows = rows.assign(**{"best/low": rows["best"] / 2, "best/high": rows["best"] * 2})
+    low, high = one(lab, claims, rows)["interval"]
+    assert high - low > 0.1
+    rows.loc[0, "best/low"] = float("nan")
+    found = one(lab, claims, rows)
+    assert found["outcome"] == "not-run"
+    assert "b-1, seed 1, did not record best/low" in found["reason"]
