@@ -34,8 +34,10 @@ PresetName = Annotated[str, typer.Option(help="paper (faithful), reduced (two CP
 Seeds = Annotated[int | None, typer.Option(min=1, help="only the first so many declared seeds of every arm")]
 SweepNames = Annotated[list[str] | None, typer.Option("--sweep", help="only these sweeps")]
 Arms = Annotated[list[str] | None, typer.Option("--arm", help="only these arms; patterns such as 'kn-*-warmup' work")]
-Sets = Annotated[list[str] | None,
-                 typer.Option("--set", help="override a field: a.b=value; such runs are recorded, no claim reads them")]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="override a field: a.b=value; such runs are recorded, no claim reads them"),
+]
 Json = Annotated[bool, typer.Option("--json", help="print JSON")]
 Missing = Annotated[bool, typer.Option("--missing", help="results committed in results/snapshot/ count as done")]
 Jobs = Annotated[int | None, typer.Option(min=1, help="packs at once [default: one a core, or one a GPU]")]

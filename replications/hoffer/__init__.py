@@ -70,8 +70,8 @@ PAPER = Paper(
         "C-longer and H2-log-later, were written when the other arms had been seen and ``sb-long`` had not.",
         "The random potential of the small net is measured up to a distance of 3, a seventh of the norm of its "
         "weights at the start, as 10 is of ResNet44's; over 500 images, F1's over 1,000. The law is from the slides; "
-        "ResNet44, the 10 and a thousand points are from memory, and over how many images is not known. It ran twice: the first 500 images of the folder were of two "
-        "classes at first.",
+        "ResNet44, the 10 and a thousand points are from memory, and over how many images is not known. It ran twice: "
+        "the first 500 images of the folder were of two classes at first.",
         "Most arms of F1 that take back one thing have three seeds, which tell effects of a seventh of a point; regime "
         "adaptation at 4,096 has two, which cannot settle the printed level (H5-F1-level needs a spread below 0.03).",
         "Momentum is reset at every epoch in the adapted regime too: its mean gain is 9.8 with SB's 468 updates an "

@@ -72,9 +72,9 @@ PAPER = Paper(
         "Reduced, Y2 and Y2-linear are one contrast. Y9's four intervals are wider than its margin with five seeds, so "
         "that it could not hold.",
         "Y4 asks for gaps alike; that the gap at the large batch is smaller, as here, speaks for the paper too and is "
-        "not what its rule takes. Training loss is taken with dropout on. It takes the best rate (0.3 at 8K, which 0.08 "
-        "stands for); Figure 1 is at linear scaling's, 0.32. Here that is twice the best rate, and the gap smaller "
-        "still, so the outcome would not be a better one.",
+        "not what its rule takes. Training loss is taken with dropout on. It takes the best rate (0.3 at 8K, here "
+        "0.08); Figure 1 is at linear scaling's, 0.32. Here that is twice the best rate, and the gap smaller still, so "
+        "the outcome would not be a better one.",
         "Of the 32 trials that ask whether LARS is needed, LARS has none whose loss is not finite, but six at "
         "chance; Nesterov's momentum has eight of the former, Adam none of either. With four trials Adam's best "
         "is above LARS'.",

@@ -212,7 +212,8 @@ def test_rounding_does_not_decide_where_nothing_has_a_spread(lab):
 def test_a_printed_level_below_a_bound_keeps_its_sign(lab):
     """``less than 35`` is written with weight −1; what it is shown beside is the number as printed."""
     claims = HEAD.replace('no_numbers = "made up"', "") + '[[claim.test]]\nrule = "greater"\nmargin = -35.0\n'
-    claims += 'a = [{ arm = "b-4", weight = -1 }]\n[claim.numbers]\n"b-4" = { mean = 8.0, sd = 0.5, n = 5, tag = "V" }\n'
+    claims += 'a = [{ arm = "b-4", weight = -1 }]\n'
+    claims += '[claim.numbers]\n"b-4" = { mean = 8.0, sd = 0.5, n = 5, tag = "V" }\n'
     paper = lab.paper(claims)
     (claim,) = load_claims(paper)
     assert [r["mean"] for r in references(paper, claim)] == [8.0]
