@@ -93,7 +93,7 @@ PAPER = Paper(
         "Figure 6 ends, for LB on F2 and SB on C1, at sharpness values that Table 3 excludes: between 420 and 1,300 "
         "against 311 ± 38, and 3 to 6 against 28.6 ± 3.1 (E3). Figure 4, near 700 and between 9 and 17, does too.",
         "Figure 4's sharpness of C1 goes on to rise tenfold beyond the threshold of 500, up to which it rises from 4 "
-        "to 54 at 500.",
+        "to 54.",
         "Table 7's significant improvement does not hold for C3, which loses 0.47 points against plain LB; F1, F2 and "
         "C3 end sharper than plain LB (E4).",
         "Table 7 repeats Table 2's SB accuracies with other standard deviations for C2 (0.05 for 0.12) and C4 (0.10 "

@@ -37,8 +37,8 @@ PAPER = Paper(
         "10, trains nothing up to a batch of 30 at ε = 1. So the main arm of Figures 3 to 6 and 8 averages the "
         "gradient (effective rate ε), starts from Glorot's uniform and divides pixels by 255: the choice by a rule "
         "fixed beforehand on held-out images, which wants 5 not to train, 30 to train and the smallest batch that "
-        "trains near 10. The paper has 10 as the largest that does not: averaged standardised pixels, which meet "
-        "that, lost to it.",
+        "trains near 10. The paper has 10 as the largest that does not: standardised pixels, with which 20 "
+        "fails too, are as far from it.",
         "With momentum that averages, the noise scale does not depend on m, so no 1/(1 − m) law is expected of the "
         "main arm; the law is tested with summed gradients at ε = 0.1, where ε/(1 − m) goes from 0.1 to 4 and m = 0.9 "
         "is the main curve itself (from v = 0, averaging at ε is summing at ε(1 − m)). The paper's Figure 7 has ε = 1.",

@@ -217,8 +217,8 @@ FIGURES = (
         key="fig4b",
         where="Figure 4b",
         title="Test accuracy after 10,000 updates against the batch",
-        caption="In the paper: a maximum inside. The second series, ours, is momentum that sums the gradient at the "
-        "same rate.",
+        caption="In the paper: a maximum inside. Where there are two series, the second, ours, is momentum that sums "
+        "the gradient at the same rate.",
         panels=(
             _grid("MNIST", *CONVENTIONS, metric=ACCURACY, presets=("paper", "smoke")),
             _grid("Fashion-MNIST", *FASHION, metric=ACCURACY, presets=("reduced",)),
@@ -243,8 +243,8 @@ FIGURES = (
     ),
     _best(
         "fig5b", "Figure 5b", "The best batch against the rate",
-        "In the paper: proportional (1 on logarithmic axes). Constant g = ε(N/B − 1) bends towards N. The parabola, "
-        "here and below, leans towards larger batches, as the error rises faster below the best one than above.",
+        "In the paper: proportional (1 on logarithmic axes). Constant g = ε(N/B − 1) bends towards N. The parabola "
+        "(here, in 6b and 7b) leans towards larger batches, as the error rises faster below the best one than above.",
         "rates, fashion-rates", "lr", "learning rate ε",
         *_peaks("", "bopt-eps-{eps}", laws=(_linear("∝ ε", "bopt-eps-1"), _exact("bopt-eps-1"))),
         *_peaks("Fashion-MNIST, ", "fashion-bopt-eps-{eps}", ("reduced",),

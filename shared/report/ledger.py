@@ -30,7 +30,7 @@ NO_SETTING = (
 
 
 def setup(source: Source) -> Grid:
-    """What each sweep with finished runs trains: data, net, batches, optimizer, rates, length and seeds."""
+    """What each sweep with finished runs trains: data, net, batches, optimizer, rates, length; and its seeds so far."""
     columns = (Column("sweep", 15), Column("data", 18), Column("net", 22), Column("batches", 14), Column("rates", 13),
                Column("optimizer", 22), Column("length", 15), Column("seeds", 7))  # fmt: skip
     rows = []
@@ -47,7 +47,7 @@ def setup(source: Source) -> Grid:
             _several([f"{lr:g}" for lr in sorted({s.lr for s in specs})]),
             _variants(_optimizer(s) for s in specs),
             _several([f"{n:,} {unit}" for n, unit in sorted({_length(s) for s in specs})]),
-            _span(sorted({s.seed for s in specs})),
+            _span(sorted({s.seed for s in sweep.specs if s.run_id in done})),
         )  # fmt: skip
         rows.append((sweep.name, *cells))
     title = f"What was run ({source.preset} scale)"
