@@ -119,7 +119,10 @@ def _parent(run_id: str, spec: RunSpec, execution: Execution, results_dir: Path,
     parent = declared[run_id]
     status = run(parent, execution, results_dir, paper, wait=wait)
     if status != "finished" and not spec.takes_diverged:
-        raise RunFailed(f"{spec.run_id}: its parent {run_id} diverged, so there are no weights to start from")
+        raise RunFailed(
+            f"{spec.run_id}: its parent {run_id} diverged, so there are no weights to start from; "
+            "leave this arm out with --arm"
+        )
     return run_dir(Path(results_dir), parent)
 
 
@@ -143,15 +146,13 @@ def arithmetic(threads: int) -> Iterator[None]:
 def assemble(spec: RunSpec, execution: Execution, paper: Paper) -> tuple[ClassifierModule, RunData]:
     """The paper's module over a net initialised from the run's seed, and its data."""
     data = make_datamodule(spec, execution)
-    data.prepare_data()
     data.setup("fit")
     if spec.precision == "32-true":  # on GPUs convolutions would otherwise run in TF32
         torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]  # not in the stubs
     torch.manual_seed(spec.seed)
     net = build(spec.model, data.num_classes, data.input_shape, spec.bn_batch)
     torch.backends.mkldnn.set_flags(not _narrow(net))
-    if data.input_shape and len(data.input_shape) == 3:
-        net = net.to(memory_format=torch.channels_last)
+    net = net.to(memory_format=torch.channels_last)
     module = paper.dotted("module").Module(spec, net, data.steps_per_epoch)
     module.pace = data.pace
     module.deferred = data.most_parts > 1 or execution.world_size > 1
@@ -245,11 +246,8 @@ def _train(spec: RunSpec, execution: Execution, folder: Path, paper: Paper, pare
         divergence = DivergenceStop()
         keeper = Checkpoints(checkpoints, execution.checkpoint_every_s)
         trainer = trainer_for(spec, execution, data, [divergence, recorder, keeper], folder)
-        for candidate in (checkpoints / "last.ckpt", checkpoints / "previous.ckpt", None):
-            if candidate is not None and not _readable(candidate):
-                continue
-            trainer.fit(module, datamodule=data, ckpt_path=candidate, weights_only=False if candidate else None)
-            break
+        kept = next(filter(_readable, (checkpoints / "last.ckpt", checkpoints / "previous.ckpt")), None)
+        trainer.fit(module, datamodule=data, ckpt_path=kept, weights_only=False if kept else None)
         summary: dict[str, Any] = {**recorder.summary(), **module.summarise(recorder.rows)}
         summary |= {"status": "finished", "wall_s": recorder.elapsed()}
         if divergence.diverged:
@@ -266,9 +264,10 @@ def _train(spec: RunSpec, execution: Execution, folder: Path, paper: Paper, pare
 
 def _measure(spec: RunSpec, execution: Execution, folder: Path, paper: Paper, parents: list[Path]) -> dict[str, Any]:
     """A run that trains nothing: the paper's ``TASKS[task](module, data, parents)`` gives its rows and its summary."""
-    tasks = paper.dotted("module").TASKS
+    tasks = getattr(paper.dotted("module"), "TASKS", {})
     if spec.task not in tasks:
-        raise SpecError(f"{spec.run_id}: {paper.key} knows no task {spec.task!r}; there are: {', '.join(tasks)}")
+        known = ", ".join(["train", *tasks])
+        raise SpecError(f"{spec.run_id}: {paper.key} knows no task {spec.task!r}; there are: {known}")
     module, data = assemble(spec, execution, paper)
     started = time.monotonic()
     facts = provenance.collect(data.sha256, data.data_name)
@@ -320,7 +319,7 @@ def _locked(folder: Path, wait: bool):
         with FileLock(folder / "lock", timeout=-1 if wait else 1):
             yield
     except Timeout:
-        raise RunLocked(f"{folder.name} is being trained by another process") from None
+        raise RunLocked(f"{folder.name} is being trained by another process; wait for it and try again") from None
 
 
 def _rank_zero() -> bool:

@@ -85,9 +85,7 @@ class Net:
     small: int = method.SMALL
     large: int = 4096
     curves: int = 0
-    """|B|/|B_S| up to which Figures 1 and 2 go; 0: they are not of this net."""
-    common: int = 0
-    """|B|/|B_S| up to which batches are compared at equal updates."""
+    """|B|/|B_S| up to which Figures 1 and 2 go, and batches are compared at equal updates; 0: none of this net."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +150,7 @@ _SHALLOW: dict[str, Any] = {"lr": 1e-3, "momentum": 0.0, "weight_decay": 5e-4}
 PAPER = {
     "f1": Net(_model("hoffer-f1"), _DIGITS, 60000, 50, ((10, 0.1), (20, 0.01), (30, 0.001))),
     "c1": Net(_model("hoffer-shallow"), _cifar("cifar10"), 50000, 200, _C, **_SHALLOW),
-    "r44": Net(_model("hoffer-resnet"), _cifar("cifar10"), 50000, 100, _STEP, curves=16, common=16),
+    "r44": Net(_model("hoffer-resnet"), _cifar("cifar10"), 50000, 100, _STEP, curves=16),
     "vgg": Net(_model("deepnet"), _cifar("cifar10"), 50000, 100, _STEP),
     "c3": Net(_model("hoffer-shallow"), _cifar("cifar100"), 50000, 200, _C, **_SHALLOW),
     "wrn": Net(_model("hoffer-resnet", blocks=2, width=64), _cifar("cifar100"), 50000, 160, _WRN),
@@ -165,7 +163,7 @@ def _shrunk(net: Net, model: ModelSpec, data: DataSpec, epochs: int, curves: int
     """|B_S| = 16 and |B_L| = 128; ResNet44's regime, one drop after 81 % of training, and its rate by the √ rule."""
     return replace(
         net, model=model, data=data, images=data.train_size or 0, epochs=epochs, lr=0.035, momentum=0.9,
-        regime=((round(0.81 * epochs), 0.1),), small=16, large=128, curves=curves, common=curves,
+        regime=((round(0.81 * epochs), 0.1),), small=16, large=128, curves=curves,
     )  # fmt: skip
 
 
@@ -225,13 +223,13 @@ def arm(preset: Preset, net: str, kind: str, seed: int) -> HofferSpec:
         decay_until=n.decay_until and n.decay_until * stretch,
         momentum_reset=change != "kept",
         noise=method.noise_variance(batch, n.small) if a.noise else 0.0,
-        compare_at=_common(n) if batch <= n.common * n.small and stretch == 1 and not a.noise else None,
+        compare_at=_common(n) if batch <= n.curves * n.small and stretch == 1 and not a.noise else None,
     )
 
 
 def _common(n: Net) -> int:
     """The last update at which all batches up to ``common`` are at their first rate."""
-    return n.regime[0][0] * (n.images // (n.small * n.common))
+    return n.regime[0][0] * (n.images // (n.small * n.curves))
 
 
 def potential(preset: Preset, net: str, seed: int) -> HofferSpec:
@@ -245,17 +243,17 @@ def potential(preset: Preset, net: str, seed: int) -> HofferSpec:
     )  # fmt: skip
 
 
-def grid(preset: Preset, net: str = "r44") -> tuple[int, ...]:
+def grid(preset: Preset) -> tuple[int, ...]:
     """The batches of Figures 1 and 2 without |B_S| and |B_L| themselves; half of |B_S| only in the paper."""
-    n = NETS[preset][net]
+    n = NETS[preset]["r44"]
     ratios = ((0.5,) if preset == "paper" else ()) + tuple(2**k for k in range(1, n.curves.bit_length()))
     return tuple(b for b in (int(n.small * r) for r in ratios) if b != n.large)
 
 
-def family(preset: Preset, net: str = "r44") -> tuple[str, ...]:
+def family(preset: Preset) -> tuple[str, ...]:
     """SB, LB and the batches of Figures 1 and 2 above SB, as kinds of arms, rising."""
-    n = NETS[preset][net]
-    batches = {n.small: "sb", n.large: "lb"} | {b: f"batch-{b}" for b in grid(preset, net) if b > n.small}
+    n = NETS[preset]["r44"]
+    batches = {n.small: "sb", n.large: "lb"} | {b: f"batch-{b}" for b in grid(preset) if b > n.small}
     return tuple(batches[b] for b in sorted(batches))
 
 

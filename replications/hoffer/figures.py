@@ -160,8 +160,8 @@ def _columns(metric: str) -> tuple[Cell, ...]:
     return tuple(Cell(f"{heading} %", metric, f"{{row}}-{kind}", ACCURACY) for heading, kind in COLUMNS)
 
 
-def _variants(net: str, metric: str = ERROR) -> tuple[Cell, ...]:
-    return tuple(Cell(f"{heading} %", metric, f"{net}-{kind}{{row}}") for heading, kind in COLUMNS[:4])
+def _variants(net: str) -> tuple[Cell, ...]:
+    return tuple(Cell(f"{heading} %", ERROR, f"{net}-{kind}{{row}}") for heading, kind in COLUMNS[:4])
 
 
 ROWS = tuple(Row(label, net) for label, net in NETS)

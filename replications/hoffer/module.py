@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytorch_lightning as pl
@@ -16,7 +16,7 @@ from replications.hoffer import method
 from replications.hoffer.experiments import HofferSpec, Potential
 from shared.callbacks.diffusion import COLUMNS, PATH, Diffusion
 from shared.curvature.objective import Objective
-from shared.datamodules.order import raw_stream
+from shared.datamodules.order import raw_stream, split
 from shared.module import ClassifierModule
 from shared.runs.schema import STEP
 from shared.stats.rules import fits_better
@@ -57,17 +57,14 @@ class Module(ClassifierModule):
         logits = self.net(images)
         losses = F.cross_entropy(logits, labels, reduction="none")
         self._count("train", losses.mean(), logits, labels)  # the record shows the loss without the noise
-        return (losses * self._factors(batch_idx, len(labels)).to(losses)).mean() * weight
+        return (losses * self._factors(batch_idx).to(losses)).mean() * weight
 
-    def _factors(self, batch_idx: int, count: int) -> Tensor:
+    def _factors(self, batch_idx: int) -> Tensor:
         """z of this micro-batch's examples; those of the whole batch are a function of seed and update alone."""
-        s, trainer = self.spec, self.trainer
+        s, trainer = self.spec, cast("Any", self.trainer)  # Lightning sets its datamodule
         z = method.noise_factors(raw_stream(s.batch_size, NOISE, s.seed, trainer.global_step), s.noise)
-        # the parts of a batch lie rank by rank, in whole chunks (shared.datamodules.order.split)
-        parts, chunk = trainer.accumulate_grad_batches, s.bn_batch or 1
-        place = trainer.global_rank * parts + batch_idx % parts
-        start = chunk * (place * -(-s.batch_size // chunk) // (trainer.world_size * parts))
-        return torch.from_numpy(z[start : start + count])
+        parts = split(s.batch_size, s.bn_batch, trainer.world_size, trainer.datamodule.execution.micro_batch)
+        return torch.from_numpy(z[parts[trainer.global_rank][batch_idx % trainer.accumulate_grad_batches]])
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         super().on_before_optimizer_step(optimizer)

@@ -82,8 +82,8 @@ OWN_SCALE = ("f1-tables", "f1-slices", "f1-path", "f1-conservative", "f1-warm-st
 """Sweeps of the paper preset that two cores can bear."""
 
 
-def _slices(net: str, seeds: Iterable[int], make=tables) -> tuple[KeskarSpec, ...]:
-    pairs = [(make(net, "sb", s), make(net, "lb", s)) for s in seeds]
+def _slices(net: str, seeds: Iterable[int]) -> tuple[KeskarSpec, ...]:
+    pairs = [(tables(net, "sb", s), tables(net, "lb", s)) for s in seeds]
     return tuple(task(kind, f"{net}-{kind}", *pair) for kind in ("line", "curve") for pair in pairs)
 
 

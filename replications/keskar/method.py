@@ -9,8 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
-
 LARGE_FRACTION = 0.1
 """The paper's large batch as a share of the training set (§2)."""
 
@@ -41,8 +39,3 @@ def large_batch_is_faster(iterations_ratio: float, batch_ratio: float, efficienc
     ``iterations_ratio`` is I_ℓ/I_s, ``batch_ratio`` B_s/B_ℓ; LB's own efficiency is taken as 1.
     """
     return iterations_ratio < batch_ratio / efficiency
-
-
-def distance_ratio(x_s: np.ndarray, x_l: np.ndarray, x_0: np.ndarray) -> float:
-    """‖x_s − x_0‖₂ / ‖x_ℓ − x_0‖₂, "in the range of 3-10" (§3)."""
-    return float(np.linalg.norm(x_s - x_0) / np.linalg.norm(x_l - x_0))

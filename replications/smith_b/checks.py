@@ -189,9 +189,7 @@ def momentum_warmup() -> Cases:
             (f"m={m:g}: the warm-up loses m/(1-m) updates in all",
              _close(float((1 - held).sum()), method.lost_updates(m), rel=1e-6)),
         ]  # fmt: skip
-    grows = method.warmup_epochs(method.scaled(0.5, 640, 0.9, 0.98), 0.98, CIFAR) / method.warmup_epochs(
-        640, 0.9, CIFAR
-    )
+    grows = method.warmup_epochs(method.scaled(640, 0.9, 0.98), 0.98, CIFAR) / method.warmup_epochs(640, 0.9, CIFAR)
     return [*cases, ("with B ∝ 1/(1-m) it grows as 1/(1-m)²: 25 times from 0.9 to 0.98", _close(grows, 25.0))]
 
 

@@ -176,7 +176,7 @@ def arm(preset: Preset, name: str, seed: int) -> SmithBSpec:
     optimizer = OPTIMIZERS[a.optimizer].model_copy(update={"weight_decay": 5e-4, "fused": True})
     batch = round(s.batch * s.factor**a.up)
     if a.momentum:
-        batch = method.scaled(a.lr, batch, optimizer.momentum, s.momentum)
+        batch = method.scaled(batch, optimizer.momentum, s.momentum)
         optimizer = optimizer.model_copy(update={"momentum": s.momentum})
     most = round(s.batch * s.factor**3)  # the largest batch of Figure 1
     extra = extra_epochs(preset) if a.longer else 0

@@ -83,7 +83,7 @@ def error_of_approximation(batch: float, n: int) -> float:
     return batch / n
 
 
-def scaled(lr: float, batch: int, momentum: float, to: float) -> int:
+def scaled(batch: int, momentum: float, to: float) -> int:
     """The batch that keeps εN/(B(1 − m)) when the momentum becomes ``to``: B ∝ 1/(1 − m)."""
     return round(batch * (1 - momentum) / (1 - to))
 

@@ -70,6 +70,3 @@ class NoiseScale(pl.Callback):
             "noise/exact": method.noise_scale(lr, batch, momentum, n),
             "noise/approximate": method.noise_scale(lr, batch, momentum, n, exact=False),
         }
-
-
-TASKS: dict[str, Any] = {}

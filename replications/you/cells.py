@@ -125,7 +125,7 @@ class Cell:
     """The paper's."""
     optimizer: str = "sgd"
     variant: str = ""
-    """None: the best rate. ``below above far linear``: another one (Table 1). ``x2``, ``lr-13``: another γ (Figure 4).
+    """Empty: the best rate. ``below above far linear``: another one (Table 1). ``x2``, ``lr-13``: another γ (Figure 4).
     ``200%``: a longer run (Table 5). ``v3 aug poly``: rows of Table 4."""
 
     @property

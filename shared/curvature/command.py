@@ -39,7 +39,7 @@ def measure_target(
             )
         tree = json.loads(_spec(folder))
         if tree.get("paper") not in papers:
-            raise CurvatureError(f"{folder}: its spec.json names no paper of this suite")
+            raise CurvatureError(f"{folder}: its spec.json names no paper of this suite; give --like <paper>/<arm>")
         spec = parse(papers[tree["paper"]].spec, json.dumps(tree))
     module, data = assemble(spec, Execution(accelerator="cpu"), papers[spec.paper])
     module.net.load_state_dict(_state(weights, module.net))

@@ -1,4 +1,4 @@
-"""The one error of this package."""
+"""What is wrong with the data; how batches are cut has errors of its own (``order``)."""
 
 from __future__ import annotations
 

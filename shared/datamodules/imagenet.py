@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,7 @@ from shared.datamodules.formats import corrupt
 from shared.datamodules.module import RunData
 from shared.datamodules.order import TRANSFORM, MicroBatch
 from shared.datamodules.sources import data_root, find, resolve
+from shared.files import write_atomically
 
 SIZE, RESIZE = 224, 256
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -195,9 +195,7 @@ def _index(root: Path) -> tuple[Listing, str]:
             names = _kept(path)
             if names is None:
                 names = {name: (root / name).stat().st_size for name in sorted(folder_names(root))}
-                fresh = path.with_suffix(".new")
-                fresh.write_text(json.dumps(names))
-                os.replace(fresh, path)
+                write_atomically(path, json.dumps(names))
     except OSError as error:
         raise DataError(f"cannot index {root} in {path.parent}: {error}; is CACHE_DIR writable?") from error
     identity = "\n".join(f"{name} {size}" for name, size in sorted(names.items()))

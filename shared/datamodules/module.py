@@ -97,7 +97,7 @@ class RunData(pl.LightningDataModule):
 
     @abstractmethod
     def _train_source(self) -> Any:
-        """An object with ``blocks(batches, epoch)`` over the training subset ``self.train_ids``."""
+        """The training subset ``self.train_ids``: an object with ``blocks(batches, epoch)`` and ``take``."""
 
     @abstractmethod
     def _eval_loader(self, rank: int, world: int) -> Any:
@@ -160,8 +160,6 @@ class RunData(pl.LightningDataModule):
     def val_dataloader(self) -> Any:
         self.setup()
         return self._eval_loader(*self._place())
-
-    test_dataloader = val_dataloader
 
     def train_batches_for_statistics(self, n: int, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """``(images, labels)`` of min(n, train_size) training images in batches of ``batch``, for precise BN.

@@ -118,7 +118,7 @@ class EpochBatches:
     Iterating yields ``MicroBatch`` from the current position on and moves it. ``set_epoch`` starts another epoch; for
     the present epoch it keeps the position. A pass begun at the end of an epoch goes on with the next one.
 
-    n: training samples. keep_partial: keep the last, smaller batch of an epoch (its gradient is its own mean).
+    n: training samples, of which an epoch leaves out what fills no batch.
     draw: what an epoch of n // batch_size batches is made of (``DataSpec.draw``).
     Raises SplitError when a batch cannot be cut as asked, or when n holds no full batch.
     """
@@ -133,29 +133,24 @@ class EpochBatches:
         micro_batch: int | None = None,
         rank: int = 0,
         world: int = 1,
-        keep_partial: bool = False,
         draw: Draw = "permutation",
     ):
         if not 0 <= rank < world:
             raise SplitError(f"rank {rank} is not one of {world} ranks")
         self.n, self.batch_size, self.seed, self.rank, self.world = n, batch_size, seed, rank, world
-        if keep_partial and draw != "permutation":
-            raise SplitError(f"draw={draw!r} fills every batch: keep_partial is for an epoch that is a permutation")
         self.draw = draw
-        full, rest = divmod(n, batch_size)
-        if not full and not (keep_partial and rest):
+        self.updates = n // batch_size
+        if not self.updates:
             raise SplitError(f"batch_size={batch_size} exceeds the {n} training samples; use at most {n}")
-        self._full = split(batch_size, chunk, world, micro_batch)[rank]
-        self._last = split(rest, chunk, world, micro_batch)[rank] if keep_partial and rest else []
-        self.accumulate = len(self._full)
-        self.updates = full + bool(self._last)
+        self._cuts = split(batch_size, chunk, world, micro_batch)[rank]
+        self.accumulate = len(self._cuts)
         self.epoch = 0
         self.position = 0
         self._order: tuple[int, np.ndarray] | None = None
 
     def __len__(self) -> int:
         """Micro-batches of this rank in one epoch."""
-        return (self.updates - bool(self._last)) * self.accumulate + len(self._last)
+        return self.updates * self.accumulate
 
     def order(self, epoch: int) -> np.ndarray:
         """The samples of an epoch in their order, int64: the same on every rank, new in every epoch."""
@@ -174,10 +169,9 @@ class EpochBatches:
         """Micro-batch number ``position`` of the current epoch."""
         update, part = divmod(position, self.accumulate)
         start = update * self.batch_size
-        batch = self.order(self.epoch)[start : start + self.batch_size]
-        cuts = self._full if len(batch) == self.batch_size else self._last
-        ids = batch[cuts[part]]
-        return MicroBatch(ids, len(ids) * self.accumulate * self.world / len(batch), start + cuts[part].start)
+        cut = self._cuts[part]
+        ids = self.order(self.epoch)[start + cut.start : start + cut.stop]
+        return MicroBatch(ids, len(ids) * self.accumulate * self.world / self.batch_size, start + cut.start)
 
     def remaining(self) -> list[MicroBatch]:
         """What is left of the current epoch; the position stays."""

@@ -233,5 +233,5 @@ def data_root(given: str | os.PathLike | None = None) -> Path | None:
         return None
     path = Path(text).expanduser()
     if not path.is_dir():
-        raise DataError(f"DATA_DIR={path}: no such folder")
+        raise DataError(f"DATA_DIR={path}: no such folder; create it, or unset DATA_DIR")
     return path

@@ -15,7 +15,6 @@ from shared.report.plots import Pane, Plot, raised
 from shared.report.style import COLORS, FEW, dense, plain
 
 SCRIPT = "plotly.min.js"
-_DASHES = {"solid": "solid", "dash": "dash", "dot": "dot"}
 _SYMBOLS = {"solid": ("circle", "square-open"), "dash": ("diamond", "diamond-open"),
             "dot": ("triangle-up", "triangle-up-open")}  # fmt: skip
 
@@ -149,7 +148,7 @@ def _traces(line: Line, axis: str, floor: float | None) -> list[dict[str, Any]]:
     if line.points:
         marker = {"color": color, "size": 8, "symbol": _SYMBOLS[line.dash][not line.arm]}
         marker |= {"size": 5, "maxdisplayed": FEW} if line.thinned else {}
-        dash = "dash" if not line.thinned and not line.arm and line.dash == "solid" else _DASHES[line.dash]
+        dash = "dash" if not line.thinned and not line.arm and line.dash == "solid" else line.dash
         trace = place | hover | {"x": x, "y": mean, "mode": "lines+markers" if line.joined else "markers",
                                  "marker": marker, "line": {"color": color, "width": 1.5, "dash": dash}}  # fmt: skip
         return [trace | _bars(frame, color)]
@@ -158,7 +157,7 @@ def _traces(line: Line, axis: str, floor: float | None) -> list[dict[str, Any]]:
         place | shade | {"x": x, "y": low},
         place | shade | {"x": x, "y": high, "fill": "tonexty", "fillcolor": _translucent(color)},
         place | hover | {"x": x, "y": mean, "mode": "lines",
-                         "line": {"color": color, "width": 2, "dash": _DASHES[line.dash]}},
+                         "line": {"color": color, "width": 2, "dash": line.dash}},
     ]  # fmt: skip
 
 

@@ -6,7 +6,6 @@ A report is made from what ``load`` returns, so that a fresh clone, which has no
 from __future__ import annotations
 
 import io
-import os
 import re
 from collections.abc import Collection
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from shared.files import write_atomically
 from shared.runs.frames import history_frames, is_text, join_histories, rows_frame, tidy_history
 
 _DROPPED = ("provenance.host",)
@@ -127,11 +127,8 @@ def _parquet(history: pd.DataFrame) -> bytes:
 
 def _replace(path: Path, content: bytes) -> None:
     """Whole or not at all, and untouched when nothing changed, so that make sees no news."""
-    if path.exists() and path.read_bytes() == content:
-        return
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    fresh.write_bytes(content)
-    os.replace(fresh, path)
+    if not path.exists() or path.read_bytes() != content:
+        write_atomically(path, content)
 
 
 def _records(frame: pd.DataFrame) -> list[dict]:

@@ -108,7 +108,7 @@ def _read(run_dir: Path, key: str) -> tuple[Entry, pd.DataFrame]:
     if problem is None and not run_dir.name == named == record.run_id:
         problem = f"{run_dir} holds run {record.run_id}, done.json names {named}; the run is left out: was it renamed?"
     if problem is None and status not in _OUTCOMES:
-        problem = f"{run_dir}/done.json has the unknown status {status!r}; the run is left out"
+        problem = f"{run_dir}/done.json has the unknown status {status!r}; the run is left out: delete it, run it again"
     if problem:
         return Entry(run_dir.name, key, None, problem), nothing
     extra = {k: done[k] for k in ("wall_s", "images_per_s") if k in done and k not in record.summary}

@@ -120,13 +120,6 @@ def difference_from_stats(mean_a, sd_a, n_a, mean_b, sd_b, n_b) -> Estimate:
     return combination_from_stats([(mean_a, sd_a, n_a), (mean_b, sd_b, n_b)], [1.0, -1.0])
 
 
-def paired(a: Samples, b: Samples) -> Estimate:
-    """Mean of a − b, seed by seed; for quantities of the same runs, or runs that share something."""
-    if len(a) != len(b):
-        raise StatsError(f"paired samples differ in length: {len(a)} and {len(b)}")
-    return mean(np.asarray(a, dtype=float) - np.asarray(b, dtype=float))
-
-
 def against_printed(
     samples: Samples, printed: float, sd: float | None = None, n: int | None = None, digits: int | None = None
 ) -> Estimate:

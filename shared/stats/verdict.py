@@ -47,7 +47,6 @@ KEYS = (
     "paper", "claim", "where", "own", "says", "outcome", "scale", "n", "metric", "ours", "interval", "reference",
     "rule", "margin", "runs", "reason", "note",
 )  # fmt: skip
-OUTCOMES = ("reproduced", "direction-only", "not-reproduced", "inconclusive", "not-run")
 
 
 def verdicts(

@@ -20,7 +20,7 @@ from shared.workflow import gpu, screen, sources
 from shared.workflow.forecast import Rates
 from shared.workflow.launch import PROFILES, Stopped, launch
 from shared.workflow.plan import Plan, choose, forecast, pack, write
-from shared.workflow.suite import EngineError, Suite, cores, results_dir
+from shared.workflow.suite import EngineError, Suite, cores, job_environment, results_dir
 
 PACK_MINUTES = {"local": 6.0, "slurm": 60.0}
 SLURM_JOBS = 100
@@ -107,7 +107,8 @@ def make_plan(
         # Smoke is over before a calibration would be; on a GPU it would take one from the jobs that have it.
         measurable = preset != "smoke" and run_as.world_size == 1 and run_as.accelerator == "cpu"
         if measurable and any(rates.get(s) is None for s in at_hand):
-            _single_threaded(run_as.threads)
+            for name, value in job_environment(run_as.threads).items():  # the processes that measure inherit it
+                os.environ.setdefault(name, value)
             with _side_by_side(suite, jobs) as measure:
                 rates.calibrate(at_hand, run_as, measure, tell)
     tasks = forecast(tasks, rates, run_as)
@@ -164,11 +165,6 @@ def _slots(run_as: Execution, per_gpu: int) -> int:
         # a run over several GPUs takes the first ones, so two of them would meet on the same
         return max(1, len(gpu.visible()) * per_gpu) if run_as.devices == 1 else 1
     return max(1, cores() // ((run_as.threads + run_as.workers) * run_as.devices))
-
-
-def _single_threaded(threads: int) -> None:
-    for name in ("OMP", "MKL", "OPENBLAS"):
-        os.environ.setdefault(f"{name}_NUM_THREADS", str(threads))
 
 
 def say_plan(plan: Plan, console: Console) -> None:

@@ -11,10 +11,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from shared.spec import Execution, RunSpec, parse
 from shared.workflow import gpu
+from shared.workflow.state import held
 from shared.workflow.suite import ATTEMPT, ERROR, EngineError, Suite, is_done, run_dir
 
 POLL_S = 2.0
@@ -48,7 +47,7 @@ def _train_all(suite: Suite, specs: list[RunSpec], execution: Execution, results
         for spec in waiting:
             if is_done(results, spec):
                 continue
-            outcome = None if _locked(run_dir(results, spec)) else _train(suite, spec, execution, results)
+            outcome = None if held(run_dir(results, spec) / "lock") else _train(suite, spec, execution, results)
             if outcome is None:
                 busy.append(spec)
             failed += outcome is False
@@ -95,16 +94,6 @@ def _train(suite: Suite, spec: RunSpec, execution: Execution, results: Path) -> 
 def _say(text: str) -> None:
     with suppress(OSError):  # a log on a full disk must not cost the run
         print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
-
-
-def _locked(folder: Path) -> bool:
-    """Whether another process holds the run's lock at this moment."""
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(folder / "lock", timeout=0, is_singleton=False):
-            return False
-    except Timeout:
-        return True
 
 
 def _load(plan_file: Path, index: int) -> dict[str, Any]:

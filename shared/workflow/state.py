@@ -43,16 +43,17 @@ def state_of(home: Path) -> str:
         pass
     except (ValueError, KeyError, TypeError):
         return "damaged"
-    if _held(home / "lock"):
+    if held(home / "lock"):
         return "running"
     return "resumable" if any(home.glob("checkpoints/*.ckpt")) else "waiting"
 
 
-def _held(lock: Path) -> bool:
+def held(lock: Path) -> bool:
+    """Whether another process holds the lock at this moment."""
     if not lock.exists():
         return False
     try:
-        with FileLock(lock, timeout=0):
+        with FileLock(lock, timeout=0, is_singleton=False):
             return False
     except Timeout:
         return True

@@ -28,10 +28,9 @@ def ranks(options, world, seed=0):
         assume(False)
 
 
-@given(splits(), st.booleans())
-def test_any_split_gives_the_same_global_batches(case, keep_partial):
+@given(splits())
+def test_any_split_gives_the_same_global_batches(case):
     options, world = case
-    options["keep_partial"] = keep_partial
     sizes = options | {"micro_batch": None, "chunk": None}
     whole = [m.ids for m in EpochBatches(**sizes, seed=0)]
     parts = ranks(options, world)
@@ -51,14 +50,13 @@ def test_any_split_gives_the_same_global_batches(case, keep_partial):
 
 
 @given(st.integers(1, 200), st.integers(1, 50), st.integers(0, 5))
-def test_an_epoch_is_a_permutation(n, batch_size, seed):
-    whole = EpochBatches(n, batch_size, seed, keep_partial=True)
-    ids = np.concatenate([m.ids for m in whole])
-    assert np.array_equal(np.sort(ids), np.arange(n))
-    assert whole.updates == -(-n // batch_size) == len(whole)
-    if batch_size <= n:
-        full = EpochBatches(n, batch_size, seed)
-        assert np.array_equal(np.concatenate([m.ids for m in full]), ids[: n // batch_size * batch_size])
+def test_an_epoch_is_a_permutation_cut_into_full_batches(n, batch_size, seed):
+    assume(batch_size <= n)
+    whole = EpochBatches(n, batch_size, seed)
+    order = whole.order(0)
+    assert np.array_equal(np.sort(order), np.arange(n))
+    assert whole.updates == n // batch_size == len(whole)
+    assert np.array_equal(np.concatenate([m.ids for m in whole]), order[: whole.updates * batch_size])
 
 
 def test_epochs_and_seeds_differ_and_repeat():

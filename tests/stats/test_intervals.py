@@ -43,7 +43,7 @@ def test_paired_interval_is_narrower_when_seeds_share_their_noise():
     noise = np.array([1.0, -2.0, 0.5, 3.0, -1.0])
     a, b = 10 + noise, 9 + noise + np.array([0.01, -0.01, 0.02, 0.0, -0.02])
     want = stats.ttest_rel(a, b).confidence_interval(0.90)
-    got = intervals.paired(a, b).interval()
+    got = intervals.mean(a - b).interval()
     assert got == pytest.approx((want.low, want.high), rel=1e-9)
     assert got[1] - got[0] < 0.1 * np.subtract(*intervals.difference(a, b).interval()[::-1])
 
@@ -70,11 +70,6 @@ def test_one_seed_has_no_interval_and_equal_seeds_have_a_point():
 def test_bad_samples_are_refused(bad):
     with pytest.raises(StatsError, match="finite"):
         intervals.mean(bad)
-
-
-def test_samples_of_different_length_cannot_be_paired():
-    with pytest.raises(StatsError, match="2 and 1"):
-        intervals.paired([1.0, 2.0], [1.0])
 
 
 def test_coverage_of_a_difference_of_differences_with_unequal_spreads():

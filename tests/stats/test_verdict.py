@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from shared.report.claims import OUTCOMES
 from shared.stats import verdict as module
 from shared.stats.claims import ClaimError
-from shared.stats.verdict import KEYS, OUTCOMES, verdicts
+from shared.stats.verdict import KEYS, verdicts
 
 HEAD = """
 [[claim]]
