@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 from torch import Tensor
 
 from shared.curvature.declare import LAST, Measure, Sharp
+from shared.curvature.distance import distance
 from shared.curvature.objective import Objective
 from shared.curvature.sharpness import fits, sharpness
 from shared.curvature.subspace import Subspace
@@ -62,7 +63,7 @@ def measured(net: Any, data: Any, measure: Measure, x0: np.ndarray | None, seed:
         objective = Objective(net, images, labels, batch=measure.batch)
         found[f"full/{split}_loss"], found[f"full/{split}_accuracy"] = objective.score(objective.start())
     if x0 is not None:
-        found["distance"] = float(np.linalg.norm(_flat(net) - x0))
+        found["distance"] = distance(_flat(net), x0)
     images, labels = (t[: measure.images] for t in whole["train"])
     planes: dict[tuple[int, str], Subspace] = {}
     for sharp in measure.sharp:
