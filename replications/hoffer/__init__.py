@@ -89,8 +89,8 @@ PAPER = Paper(
         "mean gain of momentum 0.9 is 9.8 with SB's 391 updates and 4.8 with LB's 13 (E2). What was read of the "
         "paper does not mention it; whether its own runs had it is unknown.",
         "The released code mirrors digits at random, and crops them after padding by 2, not mentioned in what was "
-        "read. Short trials came to the printed level of F1 with it and were better by about a point without; hence "
-        "the main arms mirror, and the arms ``-unflipped`` do not.",
+        "read. The printed level of F1 is come to with it; without, SB and LB are better by one point and one and "
+        "a half (C-flips-level). So the main arms mirror, and the arms ``-unflipped`` do not.",
         "main_normal.py scales rates and epochs from 256, main_gbn.py from 128; the help texts of both say 128. As "
         "main_normal.py scales by default, its SB = 128 runs at 0.71 of the rate unless told otherwise (S2).",
         "The command shipped for regime adaptation has no ghost batch norm and counts epochs from 256, unlike the "
