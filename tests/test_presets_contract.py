@@ -8,6 +8,7 @@ import torch
 
 from shared.datamodules.order import accumulation
 from shared.datamodules.sources import ALTERNATIVES, SOURCES
+from shared.datasets import KNOWN
 from shared.models import build, indivisible
 from shared.optim import make_optimizer
 from shared.paper import Paper
@@ -151,8 +152,8 @@ def test_points_are_of_what_their_axis_names(paper: Paper):
 
 def shape_of(spec: RunSpec) -> tuple[int, tuple[int, int, int]]:
     """Classes and (C, H, W) of a data set; ImageNet at a size that costs nothing, since nets pool at the end."""
-    known = {"digits": (10, (1, 8, 8)), "fashion-mnist": (10, (1, 28, 28)), "imagenet": (1000, (3, 96, 96))}
-    return known.get(spec.data.name, (10, (3, 32, 32)))
+    known = KNOWN.get(spec.data.name, KNOWN["cifar10"])  # of what has no source, any
+    return known.classes, (3, 96, 96) if spec.data.name == "imagenet" else known.shape
 
 
 @papers

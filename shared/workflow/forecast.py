@@ -10,20 +10,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from shared.datasets import KNOWN
 from shared.files import write_atomically
 from shared.pace import Pace
 from shared.spec import Execution, RunSpec, flatten
 
-SIZES = {  # (training, test) images
-    "mnist": (60000, 10000),
-    "fashion-mnist": (60000, 10000),
-    "cifar10": (50000, 10000),
-    "cifar10-jpeg": (50000, 10000),
-    "cifar10-any": (50000, 10000),
-    "cifar100": (50000, 10000),
-    "imagenet": (1281167, 50000),
-    "digits": (1437, 360),
-}
 PACK_S, RUN_S = 12.0, 2.0
 """Seconds to import everything, once a process, and to open and close one run's record."""
 FORWARD = 0.35
@@ -32,7 +23,8 @@ FORWARD = 0.35
 
 def sizes(spec: RunSpec) -> tuple[int, int] | None:
     """Images trained on per epoch and images evaluated; None for a data set whose size is not known beforehand."""
-    train, test = SIZES.get(spec.data.name, (None, None))
+    known = KNOWN.get(spec.data.name)
+    train, test = (known.train, known.test) if known else (None, None)
     if spec.data.train_size:
         train = spec.data.train_size
     elif train:

@@ -4,20 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from shared.datasets import KNOWN
 from shared.spec import RunSpec, SpecError
-from shared.stats.chance import CLASSES
-
-SHAPES = {
-    "mnist": (1, 28, 28),
-    "fashion-mnist": (1, 28, 28),
-    "cifar10": (3, 32, 32),
-    "cifar10-jpeg": (3, 32, 32),
-    "cifar10-any": (3, 32, 32),
-    "cifar100": (3, 32, 32),
-    "imagenet": (3, 224, 224),
-    "digits": (1, 8, 8),
-}
-"""(C, H, W) of the data sets whose shape is known before they are read."""
 
 
 def vet(specs: Iterable[RunSpec]) -> None:
@@ -30,11 +18,12 @@ def vet(specs: Iterable[RunSpec]) -> None:
 
     kinds: dict[tuple, RunSpec] = {}
     for s in specs:
-        if s.data.name in SHAPES:
+        if s.data.name in KNOWN:
             kinds.setdefault((s.model.model_dump_json(), s.optimizer.model_dump_json(), s.bn_batch, s.data.name), s)
     for spec in kinds.values():
         try:
-            net = build(spec.model, CLASSES[spec.data.name], SHAPES[spec.data.name], spec.bn_batch)
+            data = KNOWN[spec.data.name]
+            net = build(spec.model, data.classes, data.shape, spec.bn_batch)
             make_optimizer(net, spec.optimizer, spec.lr)
         except SpecError as error:
             raise SpecError(f"--set: {spec.arm}: {error}") from None

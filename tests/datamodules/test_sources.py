@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from shared.datamodules import SOURCES, DataError, fetch, load, make_datamodule, sources
+from shared.datasets import KNOWN
 from shared.spec import Execution
 
 
@@ -247,3 +248,13 @@ def test_unknown_names_are_answered_with_the_known_ones():
 def test_imagenet_is_not_decoded():
     with pytest.raises(DataError, match="too big to decode"):
         load("imagenet")
+
+
+def test_what_is_known_of_digits_before_reading_is_what_is_read():
+    digits, known = load("digits"), KNOWN["digits"]
+    assert (len(digits.train_x), len(digits.test_x), len(digits.classes)) == known[:3]
+    assert digits.train_x.shape[1:] == known.shape
+
+
+def test_every_data_set_that_has_a_name_is_known_before_it_is_read():
+    assert KNOWN.keys() == {*SOURCES, "cifar10-any"}  # whichever CIFAR-10 there is

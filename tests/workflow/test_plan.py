@@ -11,7 +11,6 @@ from toy import PAPER, PAPERS, spec
 
 from replications.smith_a import PAPER as SMITH
 from shared.spec import Execution, SpecError
-from shared.workflow import forecast, vet
 from shared.workflow import plan as planning
 from shared.workflow.plan import Plan, Task, choose, makespan, pack
 from shared.workflow.suite import EngineError, Suite
@@ -117,10 +116,6 @@ def test_runs_that_read_others_are_not_overridden(tmp_path):
     reading = next(s for s in SMITH.runs("smoke").values() if s.parents)
     with pytest.raises(SpecError, match="reads others as they are declared"):
         choose(SMITH, "smoke", tmp_path, arms=[reading.arm], assignments=["lr=0.5"])
-
-
-def test_every_data_set_of_known_size_has_a_known_shape():
-    assert vet.SHAPES.keys() == forecast.SIZES.keys()
 
 
 def test_done_runs_are_left_out_of_the_packs_and_counted(tmp_path):
