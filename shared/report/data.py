@@ -17,6 +17,7 @@ from shared.paper import Paper
 from shared.report.declare import SCORE, Band
 from shared.runs.schema import INTEGERS
 from shared.spec import Preset, RunSpec
+from shared.stats.chance import with_lost
 
 STATUSES = ("finished", "diverged")
 COLUMNS = ["x", "mean", "sd", "n", "low", "high"]
@@ -198,10 +199,7 @@ class Source:
         values = column(runs, metric)
         if values is None or not len(runs):
             return None
-        if "error" in metric and "val/error" in runs:  # a diverged run counts as chance level, as in verdicts
-            lost = (runs["status"] == "diverged") & values.isna()
-            chance = pd.to_numeric(runs["val/error"], errors="coerce")
-            values = values.where(~lost, 100 - chance if metric.startswith("100-") else chance)
+        values = with_lost(values, runs, metric)
         known = values.notna()
         if not known.any():
             return None

@@ -6,8 +6,7 @@ from collections.abc import Collection
 
 import pandas as pd
 
-from shared.stats.chance import at_chance
-from shared.stats.samples import CHANCE
+from shared.stats.chance import CHANCE, at_chance
 
 
 def lost(used: pd.DataFrame, without: Collection[str] = ()) -> list[str]:

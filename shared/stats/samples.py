@@ -13,12 +13,11 @@ import pandas as pd
 
 from shared.paper import DERIVED, Paper
 from shared.spec import Preset, SpecError
-from shared.stats.chance import at_chance
+from shared.stats.chance import CHANCE, at_chance, with_lost
 from shared.stats.claims import Term, Test
 from shared.stats.intervals import Estimate, StatsError, combination, mean
 
 ROLE = re.compile(r"{(\w+)}")
-CHANCE = "val/error"
 ROUNDING = 1e-6
 """Of a fraction of training: the snapshot keeps epochs in single precision."""
 Roles = Mapping[str, str | tuple[str, ...]]
@@ -161,10 +160,7 @@ class Runs:
         another metric it has none. Raises StatsError where that is so of every run."""
         part = self._of(arm)
         found = pd.to_numeric(part[metric], errors="coerce") if metric in part else pd.Series(np.nan, part.index)
-        if "error" in metric and CHANCE in part:
-            lost = (part["status"] == "diverged") & ~np.isfinite(found)
-            found = found.where(~lost, pd.to_numeric(part[CHANCE], errors="coerce"))
-        found = found.astype(float).where(np.isfinite(found.astype(float))).dropna()
+        found = with_lost(found.astype(float), part, metric).replace([np.inf, -np.inf], np.nan).dropna()
         if found.empty and (part["status"] == "diverged").all():
             raise StatsError(f"all {len(part)} runs of {arm} diverged, without a value of {metric}")
         if found.empty:

@@ -64,3 +64,15 @@ def test_effects_without_runs_say_so(paper, runs):
     assert grid.rows[2][1] != "not run"
     assert grid.rows[2][2] == "–"  # there is no whole to be a part of
     assert not tables.of_paper(TABLE, Source.select(paper, "paper", *runs)).rows
+
+
+def test_an_effect_of_an_arm_that_diverged_whole_and_left_no_value_is_not_the_end_of_the_report(paper, runs):
+    rows, history = runs
+    (large,) = paper.arms(LARGE, "reduced")
+    lost = rows["arm"] == large
+    rows = rows.assign(distance=1.0)
+    rows.loc[lost, ["status", "distance"]] = ["diverged", np.nan]
+    only = Effect("distance", ((1.0, LARGE, "distance"), (-1.0, "kn-{base}", "distance")))
+    grid = tables.of_paper(Effects(key="e", where="w", title="t", unit="1", rows=(WHOLE, only)),
+                           Source.select(paper, "reduced", rows, history))  # fmt: skip
+    assert (grid.rows[0][1] != "not run", grid.rows[1][1]) == (True, "not run")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -76,6 +77,18 @@ def test_a_diverged_seed_without_a_value_has_the_accuracy_of_chance(source):
     ours = source.summary(arm, "val/error").mean
     assert made.summary(arm, "val/error_best").mean == pytest.approx(ours)
     assert made.summary(arm, "100-val/error_best").mean == pytest.approx(100 - ours)
+
+
+def test_an_infinite_error_of_a_diverged_run_is_chance_level_in_tables_as_in_verdicts(paper, runs):
+    rows, history = runs
+    (base,) = paper.arms("kn-{base}", "reduced")
+    first = rows.index[rows["arm"] == base][0]
+    rows = rows.assign(**{"val/error_best": rows["val/error"]})
+    rows.loc[first, ["status", "val/error", "val/error_best"]] = ["diverged", 90.0, np.inf]
+    found = Source.select(paper, "reduced", rows, history).summary(base, "val/error_best")
+    others = rows[(rows["arm"] == base) & (rows.index != first)]["val/error_best"]
+    assert found.mean == pytest.approx(np.mean([90.0, *others]))
+    assert found.diverged == 1
 
 
 def test_deviations_come_from_the_specs(source, paper):
