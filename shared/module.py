@@ -41,6 +41,11 @@ class ClassifierModule(pl.LightningModule):
         """Per split: summed loss, wrong predictions, samples since the last row of the record; see ``totals``."""
         self._uncounted: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {"train": [], "val": []}
 
+    @property
+    def classes(self) -> int:
+        """Width of the last linear layer."""
+        return [m for m in self.net.modules() if isinstance(m, nn.Linear)][-1].out_features
+
     def rate(self, update: int) -> float:
         """Learning rate of update number ``update`` (from 0)."""
         return self.spec.lr

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from replications.smith_a import evidence, laws, method
 from replications.smith_a.spec import Evidence, SmithASpec
 from shared.datamodules.module import subset
 from shared.module import ClassifierModule
-from shared.runs.read import read_run
+from shared.runs.finished import accuracy, finished
 from shared.spec import parse
 
 Rows = list[dict[str, float]]
@@ -55,7 +54,7 @@ class Module(ClassifierModule):
                 found |= {f"error@{step}": row["val/error"], f"loss@{step}": row["val/loss"]}
         whole = bool(rows) and rows[-1]["trainer/global_step"] == length and math.isfinite(rows[-1]["val/loss"])
         if not whole:
-            error = _chance(self)
+            error = 100.0 * (1 - 1 / self.classes)
             return found | {"end/error": error, "end/accuracy": 100 - error, "end/trained": 0.0}
         parts = [(EVERY * r["trainer/global_step"] / length, r) for r in rows]
         last = [r for part, r in parts if part == round(part) and part > EVERY - LAST]
@@ -138,13 +137,14 @@ def shape(values: np.ndarray) -> dict[str, float]:
 def _b_opt(module: Module, data: Any, parents: list[Path]) -> tuple[Rows, dict[str, float]]:
     """The curve of error against B over the parents, on the test set and on ``held_out`` other training images, and
     its peak: see ``laws.peak_of``."""
-    runs = sorted((_finished(folder) for folder in parents), key=lambda run: run[0].batch_size)
+    runs = sorted((_parent(folder) for folder in parents), key=lambda run: run[0].batch_size)
     held = _held_out(module.spec, data) if module.spec.held_out else None
     rows: Rows = []
     for spec, summary, folder in runs:
         row = {"batch_size": float(spec.batch_size), "end/error": summary["end/error"]}
         if held is not None:
-            row["held_out/error"] = _error(module, folder, *held)
+            batches = zip(*(part.split(1000) for part in held), strict=True)
+            row["held_out/error"] = 100.0 - accuracy(module, folder, batches)
         rows.append(row)
     of = runs[0][0]
     averaging = of.optimizer.momentum_form == "averaging"
@@ -154,12 +154,9 @@ def _b_opt(module: Module, data: Any, parents: list[Path]) -> tuple[Rows, dict[s
 TASKS = {"evidence": _evidence, "gradient-histogram": _gradients, "b-opt": _b_opt}
 
 
-def _finished(folder: Path) -> tuple[SmithASpec, dict[str, Any], Path]:
+def _parent(folder: Path) -> tuple[SmithASpec, dict[str, Any], Path]:
     """Spec, summary and folder of a parent."""
-    record = read_run(folder)
-    if record.problem:
-        raise RuntimeError(f"{record.problem}; delete that folder and run it again")
-    return parse(SmithASpec, (folder / "spec.json").read_text()), record.summary, folder
+    return parse(SmithASpec, (folder / "spec.json").read_text()), finished(folder).summary, folder
 
 
 def _held_out(spec: SmithASpec, data: Any) -> tuple[Tensor, Tensor]:
@@ -168,21 +165,3 @@ def _held_out(spec: SmithASpec, data: Any) -> tuple[Tensor, Tensor]:
     _, ids = subset(len(data.arrays.train_x), wanted, spec.seed)
     images = np.moveaxis(data.arrays.train_x, 1, -1)[ids]
     return data.normalise(images), torch.from_numpy(np.array(data.arrays.train_y[ids], np.int64))
-
-
-def _chance(module: Module) -> float:
-    """Percent error of a net that has learnt nothing."""
-    last = module.net[-1]
-    assert isinstance(last, nn.Linear)
-    return 100.0 * (1 - 1 / last.out_features)
-
-
-@torch.no_grad()
-def _error(module: Module, folder: Path, images: Tensor, labels: Tensor) -> float:
-    """Percent error of a finished run's last weights; chance level where they are no longer finite."""
-    if json.loads((folder / "done.json").read_text())["status"] == "diverged":
-        return _chance(module)
-    module.net.load_state_dict(torch.load(folder / "weights.pt", weights_only=True))
-    module.net.eval()
-    parts = zip(images.split(1000), labels.split(1000), strict=True)
-    return 100.0 * sum(int((module.net(x).argmax(1) != y).sum()) for x, y in parts) / len(labels)

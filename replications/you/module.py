@@ -5,7 +5,6 @@ LARS itself is ``shared.optim.LARS``, chosen by the spec's optimizer.
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from shared.callbacks.local_rates import LocalRates
 from shared.models import build
 from shared.module import ClassifierModule
 from shared.optim import make_optimizer
-from shared.runs.read import read_run
+from shared.runs.finished import accuracy, finished
 from shared.runs.schema import STEP
 
 Rows = list[dict[str, float]]
@@ -75,10 +74,6 @@ class Module(ClassifierModule):
         for name in (k for k in rows[-1] if k.startswith("local_rate/")):
             found |= {name: rows[-1][name], f"peak/{name}": max(row[name] for row in rows)}
         return found
-
-    @property
-    def classes(self) -> int:
-        return [m for m in self.net.modules() if isinstance(m, torch.nn.Linear)][-1].out_features
 
 
 class LossGap(pl.Callback):
@@ -136,7 +131,7 @@ def _best_of(module: Module, data: Any, parents: list[Path]) -> tuple[Rows, dict
     """
     errors, statuses = zip(*map(_held_out, parents), strict=True)
     held = np.array(errors)
-    worth = np.array([_accuracy(module, data, folder) for folder in parents])
+    worth = np.array([accuracy(module, folder, data.val_dataloader()) for folder in parents])
     curve = method.expected_best(held, worth)
     rng, n = np.random.default_rng(module.spec.seed), len(parents)
     drawn = (rng.integers(n, size=n) for _ in range(RESAMPLES))
@@ -154,8 +149,8 @@ def _best_of_4(module: Module, data: Any, parents: list[Path]) -> tuple[Rows, di
     """A search of four trials of its own for each seed: ``best-of-4``, test accuracy of the best on held-out images."""
     first = (module.spec.seed - 1) * GROUP % len(parents)
     group = parents[first : first + GROUP]
-    accuracy = _accuracy(module, data, max(group, key=lambda folder: _held_out(folder)[0]))
-    return [{"best-of-4": accuracy}], {"best-of-4": accuracy}
+    found = {"best-of-4": accuracy(module, max(group, key=lambda folder: _held_out(folder)[0]), data.val_dataloader())}
+    return [found], found
 
 
 TASKS = {"norms": _norms, "best-of": _best_of, "best-of-4": _best_of_4}
@@ -163,18 +158,5 @@ TASKS = {"norms": _norms, "best-of": _best_of, "best-of-4": _best_of_4}
 
 def _held_out(folder: Path) -> tuple[float, str]:
     """Accuracy of a finished trial on the images held out from it, and its status."""
-    record = read_run(folder)
-    if record.problem:
-        raise RuntimeError(f"{record.problem}; delete that folder and run it again")
-    return float(record.summary["val/accuracy"]), str(record.summary["status"])
-
-
-@torch.no_grad()
-def _accuracy(module: Module, data: Any, folder: Path) -> float:
-    """Percent of ``data``'s test images that a finished trial gets right; chance level where it diverged."""
-    if json.loads((folder / "done.json").read_text())["status"] == "diverged":
-        return 100.0 / module.classes
-    module.net.load_state_dict(torch.load(folder / "weights.pt", weights_only=True))
-    module.net.eval()
-    right = [int((module.net(images).argmax(1) == labels).sum()) for images, labels in data.val_dataloader()]
-    return 100.0 * sum(right) / sum(len(labels) for _, labels in data.val_dataloader())
+    summary = finished(folder).summary
+    return float(summary["val/accuracy"]), str(summary["status"])

@@ -8,6 +8,7 @@ import sys
 import pandas as pd
 import pytest
 
+import wandb
 from shared.runs import api, table
 from shared.runs.read import read_run, wandb_files
 from tests.runs import toy
@@ -27,7 +28,9 @@ def server(monkeypatch):
         monkeypatch.setenv("WANDB_BASE_URL", found.url)
         monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
         monkeypatch.setenv("WANDB_ENTITY", ENTITY)
+        wandb.teardown()  # it took its address from the environment when this process first used it
         yield found
+        wandb.teardown()
 
 
 def same(a, b) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from torch import nn
 
@@ -26,10 +28,11 @@ def test_every_update_has_the_rate_of_its_spec(jump):
 
 def test_each_seed_searches_among_trials_of_its_own(monkeypatch):
     monkeypatch.setattr(you, "_held_out", lambda folder: (folder, "finished"))
-    monkeypatch.setattr(you, "_accuracy", lambda module, data, folder: folder)
+    monkeypatch.setattr(you, "accuracy", lambda module, folder, batches: folder)
     base = next(s for s in PAPER.runs("reduced").values() if s.task == "best-of-4")
+    data = SimpleNamespace(val_dataloader=list)
     found = [
-        you.TASKS["best-of-4"](you.Module(base.but(seed=s), nn.Linear(1, 1), 1), None, list(range(32)))[1]["best-of-4"]
+        you.TASKS["best-of-4"](you.Module(base.but(seed=s), nn.Linear(1, 1), 1), data, list(range(32)))[1]["best-of-4"]
         for s in (1, 2, 8, 9)
     ]
     assert found == [3, 7, 31, 3]
