@@ -7,7 +7,7 @@ import itertools
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -158,16 +158,24 @@ class Paper:
 
     def arms(self, template: str, preset: Preset) -> tuple[str, ...]:
         """``"kn-{grid}"`` → one arm name for each value of the role (roles that hold a tuple expand)."""
-        roles = self.roles(preset)
-        names = re.findall(r"{(\w+)}", template)
-        if unknown := [n for n in names if n not in roles]:
-            raise SpecError(f"{self.key}: {template!r} uses role {unknown[0]!r}; {preset} has: {', '.join(roles)}")
-        values = [(roles[n],) if isinstance(roles[n], str) else roles[n] for n in names]
-        return tuple(template.format(**dict(zip(names, v, strict=True))) for v in itertools.product(*values))
+        return tuple(
+            template.format(**chosen) for chosen in choices([template], self.roles(preset), f"{self.key} {preset}: ")
+        )
 
     def sweep_of(self, run_id: str, preset: Preset) -> str:
         """The first declared sweep that holds the run: its W&B group is ``<paper>/<sweep>``."""
         return next((s.name for s in self.sweeps(preset) if any(x.run_id == run_id for x in s.every)), "ad-hoc")
+
+
+def choices(
+    templates: Iterable[str], roles: Mapping[str, str | tuple[str, ...]], known: str = "there are"
+) -> list[dict[str, str]]:
+    """Every choice of one value for each role that the templates name; SpecError for an unknown role."""
+    names = list(dict.fromkeys(n for t in templates for n in re.findall(r"{(\w+)}", t)))
+    if unknown := [n for n in names if n not in roles]:
+        raise SpecError(f"a template uses role {unknown[0]!r}; {known}: {', '.join(roles)}")
+    values = [(value,) if isinstance(value := roles[n], str) else value for n in names]
+    return [dict(zip(names, v, strict=True)) for v in itertools.product(*values)]
 
 
 def _most_seeds(specs: tuple[RunSpec, ...]) -> int:

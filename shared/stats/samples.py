@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from shared.paper import DERIVED, Paper
-from shared.spec import Preset, SpecError
+from shared.paper import DERIVED, Paper, choices
+from shared.spec import Preset
 from shared.stats.chance import CHANCE, at_chance, with_lost
 from shared.stats.claims import Term, Test
 from shared.stats.intervals import Estimate, StatsError, combination, mean
 
-ROLE = re.compile(r"{(\w+)}")
 ROUNDING = 1e-6
 """Of a fraction of training: the snapshot keeps epochs in single precision."""
 Roles = Mapping[str, str | tuple[str, ...]]
@@ -71,16 +68,8 @@ def expand(test: Test, roles: Roles) -> list[Elementary]:
     A role used on both sides has the same value on both. In ``arms`` such roles make the sequence instead.
     Raises SpecError for an unknown role.
     """
-    names = list(dict.fromkeys(n for t in test.templates for n in ROLE.findall(t)))
-    if unknown := [n for n in names if n not in roles]:
-        raise SpecError(f"template uses role {unknown[0]!r}; there are: {', '.join(roles)}")
-    values = {n: (roles[n],) if isinstance(roles[n], str) else tuple(roles[n]) for n in names}
     if test.arms:
-        sequence = []
-        for template in test.arms:
-            own = list(dict.fromkeys(ROLE.findall(template)))
-            for chosen in itertools.product(*(values[n] for n in own)):
-                sequence.append(template.format(**dict(zip(own, chosen, strict=True))))
+        sequence = [template.format(**chosen) for template in test.arms for chosen in choices([template], roles)]
         enough = len(sequence) >= (5 if test.rule == "fits_better" else 2)
         return [Elementary(test, arms=tuple(dict.fromkeys(sequence)))] if enough else []
 
@@ -90,11 +79,7 @@ def expand(test: Test, roles: Roles) -> list[Elementary]:
             for t in terms
         )
 
-    found = []
-    for chosen in itertools.product(*(values[n] for n in names)):
-        binding = dict(zip(names, chosen, strict=True))
-        found.append(Elementary(test, fill(test.a, binding), fill(test.b, binding)))
-    return found
+    return [Elementary(test, fill(test.a, b), fill(test.b, b)) for b in choices(test.templates, roles)]
 
 
 def _parents(rows: pd.DataFrame) -> set[str]:
