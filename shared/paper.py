@@ -158,9 +158,8 @@ class Paper:
 
     def arms(self, template: str, preset: Preset) -> tuple[str, ...]:
         """``"kn-{grid}"`` → one arm name for each value of the role (roles that hold a tuple expand)."""
-        return tuple(
-            template.format(**chosen) for chosen in choices([template], self.roles(preset), f"{self.key} {preset}: ")
-        )
+        found = choices([template], self.roles(preset), f"{self.key} {preset} has")
+        return tuple(template.format(**roles) for roles in found)
 
     def sweep_of(self, run_id: str, preset: Preset) -> str:
         """The first declared sweep that holds the run: its W&B group is ``<paper>/<sweep>``."""
