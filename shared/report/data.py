@@ -38,6 +38,8 @@ class Summary:
     diverged: int = 0
     digits: int = 2
     """Places to print: as many as the source has."""
+    tag: str = ""
+    """Of a number of the paper's."""
 
     def band(self, kind: Band) -> tuple[float, float]:
         return band(self.mean, self.sd, self.n, kind)

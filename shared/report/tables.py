@@ -117,7 +117,9 @@ def _printed(reference: pd.DataFrame, arm: str, metric: str) -> Summary | None:
     digits = max(0, math.ceil(-math.log10(2 * error) - 1e-9)) if error > 0 else 2
     if one.get("tag") == "D":
         digits = len(as_printed(float(one["mean"]), None).partition(".")[2])
-    return Summary(0 if pd.isna(one["n"]) else int(one["n"]), float(one["mean"]), float(one["sd"]), digits=digits)
+    return Summary(
+        0 if pd.isna(one["n"]) else int(one["n"]), float(one["mean"]), float(one["sd"]), digits=digits, tag=one["tag"]
+    )
 
 
 def _ours(summary: Summary | None, undeclared: bool) -> str:
@@ -125,11 +127,12 @@ def _ours(summary: Summary | None, undeclared: bool) -> str:
 
 
 def score(summary: Summary | None) -> str:
-    """``24.84 ± 0.37 (5)``: mean, sd and seeds; a dash for nothing."""
+    """``24.84 ± 0.37 (5)``: mean, sd and seeds; a dash for nothing. A number from memory never goes without its tag."""
     if summary is None:
         return "–"
     lost = f", {summary.diverged} diverged" if summary.diverged else ""
-    return spread(summary) + (f" ({summary.n}{lost})" if summary.n else "")
+    recalled = " (M)" if summary.tag == "M" else ""
+    return spread(summary) + (f" ({summary.n}{lost})" if summary.n else "") + recalled
 
 
 def _flat(prefix: str, s: Summary | None) -> dict[str, float | None]:

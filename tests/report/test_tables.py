@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 
 from replications.goyal.figures import TABLES
+from replications.smith_b import PAPER as SMITH_B
+from replications.smith_b.figures import TABLES as SMITH_B_TABLES
 from shared.report import blocks, claims, ledger, tables
 from shared.report.data import ReportError, Source
 from shared.report.declare import SCORE
@@ -89,6 +91,13 @@ def test_an_infinite_error_of_a_diverged_run_is_chance_level_in_tables_as_in_ver
     others = rows[(rows["arm"] == base) & (rows.index != first)]["val/error_best"]
     assert found.mean == pytest.approx(np.mean([90.0, *others]))
     assert found.diverged == 1
+
+
+def test_a_printed_number_from_memory_says_so():
+    table = next(t for t in SMITH_B_TABLES if t.key == "section54")
+    grid = tables.of_paper(table, Source.select(SMITH_B, "paper", pd.DataFrame(), pd.DataFrame()))
+    cells = [cell for row in grid.rows for cell in row]
+    assert "23.9 (1) (M)" in cells
 
 
 def test_deviations_come_from_the_specs(source, paper):
