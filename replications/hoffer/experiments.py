@@ -228,7 +228,7 @@ def arm(preset: Preset, net: str, kind: str, seed: int) -> HofferSpec:
 
 
 def _common(n: Net) -> int:
-    """The last update at which all batches up to ``common`` are at their first rate."""
+    """The last update at which all batches up to ``curves`` are at their first rate."""
     return n.regime[0][0] * (n.images // (n.small * n.curves))
 
 

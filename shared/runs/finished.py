@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,7 +31,7 @@ def accuracy(module: ClassifierModule, folder: Path, batches: Iterable[tuple[Ten
 
     Chance level where the run diverged.
     """
-    if finished(folder).summary["status"] == "diverged":
+    if json.loads((folder / "done.json").read_text())["status"] == "diverged":
         return 100.0 / module.classes
     module.net.load_state_dict(torch.load(folder / "weights.pt", weights_only=True))
     module.net.eval()

@@ -88,9 +88,9 @@ def combination_from_stats(groups: Sequence[tuple[float, float, int]], weights: 
     n = min(n for _, _, n in groups)
     if any(math.isnan(sd) or n < 2 for _, sd, n in groups):
         return Estimate(value, math.nan, math.nan, n)
-    parts = [(w * w * sd * sd / n, n - 1) for w, (_, sd, n) in zip(weights, groups, strict=True)]
-    shares = tuple((v, free + 1) for v, free in parts)
-    return Estimate(value, math.sqrt(sum(v for v, _ in parts)), freedom(parts), n, groups=shares)
+    shares = tuple((w * w * sd * sd / size, size) for w, (_, sd, size) in zip(weights, groups, strict=True))
+    df = freedom([(v, size - 1) for v, size in shares])
+    return Estimate(value, math.sqrt(sum(v for v, _ in shares)), df, n, groups=shares)
 
 
 def freedom(parts: Sequence[tuple[float, float]]) -> float:
