@@ -6,7 +6,7 @@ What text and code do not agree on has arms of its own, each of which changes on
 scale (preset ``paper``); ResNet44 and C1 run reduced, on 4,096 CIFAR-10 images.
 
     make replicate-hoffer                                          F1's table, the reduced nets: 2.5 hours on two cores
-    make replicate-hoffer PRESET=paper ARGS="--sweep f1-ra-32"     F1 for 1,600 epochs, two seeds: 3 hours
+    make replicate-hoffer PRESET=paper ARGS="--sweep f1-ra-32"     F1 for 1,600 epochs, two seeds: 1.5 hours
     make replicate-hoffer PRESET=paper ARGS="--sweep r44-table1"   ResNet44 on CIFAR-10: a GPU
 """
 
@@ -29,6 +29,8 @@ CURVE_SEEDS = (1, 2, 3)
 """Of families of curves, and of arms of F1 that take back one thing: as many as two cores bear."""
 LONG_SEEDS = (1, 2)
 """Of the runs of 1,600 epochs."""
+IN_BF16 = ("f1-ra",)
+"""Arms that train in bfloat16, where 1,600 epochs take under half as long; ``-bf16`` shows what that does to others."""
 PER_OCTAVE = 8
 OWN_SCALE = ("f1-table1", "f1-momentum", "f1-lr-base", "f1-potential")
 """Sweeps of the paper preset that two cores bear beside ``reduced``; F1's others take thrice as long (see README)."""
@@ -123,11 +125,12 @@ ARMS = {
 }
 COLUMNS = ("sb", "lb", "lr", "gbn")
 """Table 1 without its last column, which costs |B_L|/|B_S| times as much."""
-CHANGES = ("kept", "unflipped", "replaced")
-"""Endings of arms that change one thing: momentum kept, digits not mirrored, examples drawn with replacement."""
+CHANGES = ("kept", "unflipped", "replaced", "bf16")
+"""Endings of arms that change one thing: momentum kept, digits not mirrored, examples drawn with replacement, bfloat16
+in place of float32."""
 BY_BATCH = re.compile(r"(gbn-)?batch-(\d+)")
 OURS = re.compile(
-    r".*-(kept|unflipped|replaced|lr-base-x2|sb-early|sb-long)|f1-(ra-8|batch-2048|lr-2048|(gbn-)?batch-1024)"
+    r".*-(kept|unflipped|replaced|bf16|lr-base-x2|sb-early|sb-long)|f1-(ra-8|batch-2048|lr-2048|(gbn-)?batch-1024)"
 )
 """Arms that the paper does not have."""
 
@@ -223,6 +226,7 @@ def arm(preset: Preset, net: str, kind: str, seed: int) -> HofferSpec:
         decay_until=n.decay_until and n.decay_until * stretch,
         momentum_reset=change != "kept",
         noise=method.noise_variance(batch, n.small) if a.noise else 0.0,
+        precision="bf16-mixed" if change == "bf16" or f"{net}-{kind}" in IN_BF16 else "32-true",
         compare_at=_common(n) if batch <= n.curves * n.small and stretch == 1 and not a.noise else None,
     )
 
@@ -280,6 +284,7 @@ def _paper_sweeps() -> tuple[Sweep, ...]:
            ("batch-1024", "gbn-batch-1024")),
         of("f1", "ra-8", "Regime adaptation at |B_L|/|B_S| = 8: 400 epochs", ("ra-8",)),
         of("f1", "ra-32", f"{ra}: 1,600 epochs", ("ra",), LONG_SEEDS),
+        of("f1", "bf16", "SB and +LR +GBN in bfloat16, in which RA at 4096 trains", ("sb-bf16", "gbn-bf16")),
         of("f1", "noise", "Multiplicative noise in place of the √ rule", ("noise",)),
         of("f1", "unflipped-rest", unflipped, ("lr-unflipped", "gbn-unflipped"), CURVE_SEEDS),
         of("f1", "unflipped-ra-8", f"{unflipped}, in the adapted regime", ("ra-8-unflipped",), CURVE_SEEDS),

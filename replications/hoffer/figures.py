@@ -182,7 +182,7 @@ FIT = (
 )
 ENDS = (Cell("last epoch %", ERROR), Cell("best epoch %", BEST), Cell("training % since the last evaluation", TRAIN))
 VARIANTS = (Row("main arm", ""), Row("momentum kept", "-kept"), Row("digits not mirrored", "-unflipped"),
-            Row("drawn with replacement", "-replaced"))  # fmt: skip
+            Row("drawn with replacement", "-replaced"), Row("in bfloat16", "-bf16"))  # fmt: skip
 
 
 def _fit(heading: str, metric: str, tensor: str = "all") -> Cell:
@@ -278,7 +278,7 @@ TABLES = (
             title="How much of the fan, ln of |B_S|'s distance over 16 |B_S|'s, is due to weights and axis",
             rows=_fans(), unit="ln"),
     Table("variants-f1", "Table 1, one thing changed", "Error of F1", VARIANTS,
-          "f1-table1, f1-momentum, f1-momentum-rest, f1-unflipped, f1-unflipped-rest, f1-replacement",
+          "f1-table1, f1-momentum, f1-momentum-rest, f1-unflipped, f1-unflipped-rest, f1-replacement, f1-bf16",
           cells=_variants("f1"), presets=("paper",)),
     Table("variants-r44", "Table 1, one thing changed", "Error of ResNet44", VARIANTS, "r44-confounds",
           cells=_variants("r44"), presets=ONLY),

@@ -7,8 +7,8 @@ import sys
 
 import pandas as pd
 import pytest
-
 import wandb
+
 from shared.runs import api, table
 from shared.runs.read import read_run, wandb_files
 from tests.runs import toy
