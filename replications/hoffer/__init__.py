@@ -41,8 +41,8 @@ PAPER = Paper(
         "batch with smaller, unequal ghost batches. Regime adaptation at 4096 therefore makes 22,400 updates on MNIST "
         "against SB's 23,400 (released: 24,000 against 23,450), and F1's LB, +LR and +GBN 700 where the released code "
         "makes 750: the same epochs with 7 % fewer updates, which may cost LB a little and SB nothing.",
-        "F1's regime adaptation at 4,096 trains and is evaluated in bfloat16 (weights and momentum in float32), where "
-        "its 1,600 epochs take under half as long on a processor that multiplies in it; all else is in float32. What "
+        "F1's regime adaptation trains and is evaluated in bfloat16 (weights and momentum in float32), where its 400 "
+        "and 1,600 epochs take under half as long on a processor that multiplies in it; all else is in float32. What "
         "that does to SB and +LR +GBN is measured by itself (C-bf16).",
         "CIFAR images are normalised by their own statistics; the released code uses ImageNet's.",
         "What was read of the paper does not say of which epoch its numbers are; ours are of the last one, with the "
