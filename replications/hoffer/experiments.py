@@ -31,7 +31,7 @@ LONG_SEEDS = (1, 2)
 """Of the runs of 1,600 epochs."""
 PER_OCTAVE = 8
 OWN_SCALE = ("f1-table1", "f1-momentum", "f1-lr-base", "f1-potential")
-"""Sweeps of the paper preset that two cores bear beside ``reduced``; F1's others take thrice as long (see README)."""
+"""Sweeps of the paper preset that two cores bear beside ``reduced``; F1's others take twice as long (see README)."""
 
 
 class Potential(Frozen):
