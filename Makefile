@@ -28,6 +28,7 @@ SMOKE   := RESULTS_DIR=results/runs/smoke
 
 help: ## this list
 	@echo 'make TARGET [PRESET=reduced|paper|smoke] [SEEDS=n] [PROFILE=local|slurm] [JOBS=n] [SET="field=value …"] [ARGS="…"]'
+	@echo 'environment: DATA_DIR CACHE_DIR RESULTS_DIR SEED_OFFSET WANDB_MODE WANDB_ENTITY; ENGINE="arguments for Snakemake"'
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {sub(/%/, "<paper>", $$1); printf "  %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## create .venv from the lock (some minutes the first time)

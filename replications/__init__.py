@@ -8,6 +8,6 @@ from replications.keskar import PAPER as KESKAR
 from replications.smith_a import PAPER as SMITH_A
 from replications.smith_b import PAPER as SMITH_B
 from replications.you import PAPER as YOU
-from shared.paper import Paper
+from shared.paper import Paper, registry
 
-PAPERS: dict[str, Paper] = {paper.key: paper for paper in (KESKAR, HOFFER, GOYAL, YOU, SMITH_A, SMITH_B)}
+PAPERS: dict[str, Paper] = registry(KESKAR, HOFFER, GOYAL, YOU, SMITH_A, SMITH_B)

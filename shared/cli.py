@@ -36,7 +36,7 @@ SweepNames = Annotated[list[str] | None, typer.Option("--sweep", help="only thes
 Arms = Annotated[list[str] | None, typer.Option("--arm", help="only these arms; patterns such as 'kn-*-warmup' work")]
 Sets = Annotated[
     list[str] | None,
-    typer.Option("--set", help="override a field: a.b=value; such runs are recorded, no claim reads them"),
+    typer.Option("--set", help="override a field in every arm: a.b=value; no claim reads such runs"),
 ]
 Json = Annotated[bool, typer.Option("--json", help="print JSON")]
 Missing = Annotated[bool, typer.Option("--missing", help="results committed in results/snapshot/ count as done")]
@@ -51,7 +51,7 @@ PerGpu = Annotated[int, typer.Option(min=1, help="packs that may share one GPU")
 Speed = Annotated[float | None, typer.Option("--images-per-s", help="forecast with this throughput, measure nothing")]
 Profile = Annotated[str, typer.Option(help="local or slurm")]
 PackMinutes = Annotated[float | None, typer.Option(help="longest pack aimed at [default: 6 local, 60 slurm]")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="check everything and print the plan only")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="check the words and print the plan; train nothing")]
 NoReport = Annotated[bool, typer.Option("--no-report", help="train only; leave tables and report as they are")]
 Engine = Annotated[str, typer.Option(help="further arguments for Snakemake, in one string")]
 KeysOnly = Annotated[bool, typer.Option("--papers", help="only the keys of the papers, one a line")]
@@ -79,10 +79,14 @@ SHARPNESS_LEGEND = (
     "second maximiser (--solver sign)."
 )
 STATE_COLUMNS = ("finished", "diverged", "running", "resumable", "waiting", "damaged", "failed")
+STATE_LEGEND = (
+    "finished and diverged are done. resumable: stopped, goes on from a checkpoint; waiting: not begun; damaged: its "
+    "done.json\ncannot be read, delete it and the run is made again. failed: of those left, how many ended in an error."
+)
 OnePaperArgument = Annotated[str | None, typer.Argument(help="only this paper")]
 
 
-UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
+UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EEXIST}
 
 
 def main(papers: dict[str, Paper], module: str = "replications", trainer: str = "shared.training",
@@ -175,6 +179,11 @@ def make_app(suite: Suite) -> typer.Typer:
         )  # fmt: skip
         drive.say_plan(made, out)
         failed = 0 if dry_run else drive.train(suite, made, profile, per_gpu, engine, out)
+        if set_ and not dry_run:
+            from shared.workflow.changed import changed_rows
+
+            by = {p: [t.spec for t in made.tasks if t.spec.paper == p] for p in dict.fromkeys(papers)}
+            show([row for p, specs in by.items() for row in changed_rows(suite.paper(p), specs, results_dir())], False)
         if not (dry_run or no_report):
             build_report(suite, papers)
         raise typer.Exit(1 if failed else 0)
@@ -193,11 +202,13 @@ def make_app(suite: Suite) -> typer.Typer:
 
         rows = [row for p in _papers(suite, paper) for row in status_rows(p, preset, results_dir())]
         show(rows, as_json, only=("paper", "sweep", "arm", "runs", *STATE_COLUMNS))
+        if not as_json:
+            out.print(STATE_LEGEND, style="dim", markup=False)
 
     @app.command()
     def verdicts(paper: OnePaperArgument = None, claim: Claims = None, as_json: Json = False) -> None:
         """One outcome a claim, from the collated runs; of claims that are named, the reason too."""
-        from shared.report.claims import ours
+        from shared.report.claims import is_exact, ours, said
         from shared.workflow.outcome import verdict_rows
 
         rows = [row for p in _papers(suite, paper) for row in verdict_rows(p, results_dir())]
@@ -207,7 +218,8 @@ def make_app(suite: Suite) -> typer.Typer:
                 raise EngineError(f"no claim {unknown[0]!r}; there are: {', '.join(dict.fromkeys(known))}")
             rows = [row for row in rows if any(fnmatch.fnmatchcase(row["claim"], c) for c in claim)]
         if not as_json:
-            rows = [{**row, "ours": ours(row)} for row in rows]
+            rows = [{**row, "ours": ours(row), "outcome": said(row).strip("`")} for row in rows]
+            rows = [{**row, "scale": None} if is_exact(row) else row for row in rows]
         told = ("ours", "rule", "reason") if claim else ("ours",)
         show(rows, as_json, only=("paper", "claim", "says", "outcome", "scale", "n", *told))
 

@@ -69,6 +69,8 @@ class Paper:
     """Sweeps of the paper preset that two cores can bear as they are: commands for ``reduced`` include them."""
     unsourced: tuple[str, ...] = ()
     """Data sets of declared runs that cannot be had here: no command is named for such a run."""
+    unseen: bool = False
+    """Its seeds are others than those that claims and rules may have been written after."""
     derives: str | None = None
     """Module with ``completed(rows, history, specs)``, for papers with sweeps that have ``derived`` arms."""
 
@@ -193,3 +195,11 @@ def _first_seeds(specs: tuple[RunSpec, ...], seeds: int | None) -> list[RunSpec]
         if spec.seed not in known and len(known) < seeds:
             known.append(spec.seed)
     return [s for s in specs if s.seed in kept[s.arm]]
+
+
+def registry(*papers: Paper) -> dict[str, Paper]:
+    """``{key: paper}`` in the given order. SpecError for a key that two papers have."""
+    found = {paper.key: paper for paper in papers}
+    if twice := next((p.key for p in papers if found[p.key] is not p), None):
+        raise SpecError(f"two papers have the key {twice!r}: each needs its own, which is the name of its folder")
+    return found

@@ -26,7 +26,7 @@ def shifted(papers: dict[str, Paper], by: int, results: Path, committed: Path) -
     """The papers with ``by`` added to every seed of their runs; the same papers for 0.
 
     Raises SpecError where the runs would go into the committed results, which are of the declared seeds; and, when its
-    sweeps are first asked for, where a seed on which a setting was chosen would be judged.
+    sweeps are first asked for, where a seed would be judged that is a declared one or that a setting was chosen on.
     """
     if not by:
         return papers
@@ -45,10 +45,12 @@ def _shifted(paper: Paper, by: int) -> Paper:
         sweeps = paper.sweeps(preset)
         declared = {s.run_id: s for sweep in sweeps for s in sweep.every}
         choosing = {s.seed for s in declared.values() if s.data.holdout}
-        if met := sorted(choosing & {s.seed + by for s in declared.values() if not s.data.holdout}):
+        judged = {s.seed for s in declared.values()} - choosing
+        if met := sorted((choosing | judged) & {seed + by for seed in judged}):
+            seen = "settings were chosen on runs of" if met[0] in choosing else "the declared runs have"
             raise SpecError(
-                f"{OFFSET}={by}: settings of {paper.key} were chosen on runs of seed {met[0]}, which would be judged "
-                "among others; take another offset, such as 1000"
+                f"{OFFSET}={by}: {seen} seed {met[0]} of {paper.key}, which would be judged as if it had not been "
+                "seen; take another offset, such as 1000"
             )
         becomes: dict[str, RunSpec] = {}
 
@@ -65,4 +67,4 @@ def _shifted(paper: Paper, by: int) -> Paper:
         theirs = paper.counterpart(moved(spec.preset)[2].get(spec.run_id, spec))
         return theirs and moved("paper")[1].get(theirs.run_id, theirs)
 
-    return replace(paper, sweeps=lambda preset: moved(preset)[0], counterpart=counterpart)
+    return replace(paper, sweeps=lambda preset: moved(preset)[0], counterpart=counterpart, unseen=True)

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from replications import PAPERS
+from shared.report.claims import is_late
 from shared.runs import snapshot
 from shared.spec import PRESETS
 from shared.workflow.outcome import collated, stale_blocks, verdict_rows
@@ -35,6 +36,13 @@ def test_the_committed_outcomes_follow_from_the_committed_rows(paper):
     told = pinned(json.loads(file.read_text()))
     found = pinned(json.loads(json.dumps(verdict_rows(paper, REPO / "results"))))
     assert {claim: found[claim] for claim in told} == told
+
+
+@papers
+def test_a_claim_whose_outcome_is_post_hoc_says_so_itself(paper):
+    """Trained again, as in every clone, the same seeds bear later revisions, by which git would clear the claim."""
+    told = json.loads((REPO / "results" / "report" / "tables" / f"{paper.key}-verdicts.json").read_text())
+    assert {v["claim"] for v in told if is_late(v)} <= {c["id"] for c in paper.claims() if c.get("late")}
 
 
 @pytest.mark.skipif(not (REPO / ".git").exists() or (REPO / ".git" / "shallow").exists(),

@@ -76,6 +76,12 @@ def test_a_seed_that_settings_were_chosen_on_is_not_judged(key):
         shifted(PAPERS, 100, MINE, COMMITTED)[key].runs(preset)
 
 
+@pytest.mark.parametrize("key", PAPERS)
+def test_a_declared_seed_is_not_taken_for_an_unseen_one(key):
+    with pytest.raises(SpecError, match=rf"the declared runs have seed \d+ of {key}"):
+        shifted(PAPERS, 1, MINE, COMMITTED)[key].runs("reduced")
+
+
 @pytest.mark.parametrize("text", ["-1", "a hundred", "1.5"])
 def test_an_offset_that_is_none_is_refused(text, monkeypatch):
     monkeypatch.setenv(OFFSET, text)

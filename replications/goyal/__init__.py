@@ -21,7 +21,8 @@ PAPER = Paper(
     folder=Path(__file__).parent,
     terms=(
         "Arms are named by their batch, kn, of k workers with n images each: kn-8k is a batch of 8,192. Roles "
-        "such as 8k and 256 stand at reduced scale for the batches given below."
+        "such as 8k and 256 stand at reduced scale for the batches given below: kn-32 for 256, kn-128 for 8k, "
+        "kn-256 for 16k, and so on."
     ),
     basis=(
         "Read in full (second version); its figures were not seen as images, so that their curves are not compared."

@@ -131,6 +131,8 @@ def _expected(shown: list[Source], verdicts: list[claims.Verdict]) -> str:
             if isinstance(figure, Points):
                 points += _points(figure, source, seen)
     parts = [f"Outcomes:\n\n{_bare(claims.outcomes(verdicts, shown[0].paper.key))}"] if verdicts else []
+    if shown[0].paper.terms:
+        parts.insert(0, shown[0].paper.terms)
     parts.append("In the tables: mean ± standard deviation over the seeds, and how many they are.")
     parts += [f"{title}:\n\n{_bare(grid)}" for title, grid in tabled]
     if points:

@@ -33,7 +33,7 @@ SCALES: Mapping[str, str] = {
 RULES: Mapping[str, str] = {
     "greater": "a − b (or a alone) lies above the margin; with a margin below 0, not below it. An arm may be weighted, "
     "so that a difference of differences is one a − b.",
-    "less": "a − b (or a alone) lies below the margin: `greater` of what is negated.",
+    "less": "a − b (or a alone) lies below the margin: in `claims.toml` `greater` with weights of −1.",
     "equivalent": "a − b lies within ± the margin: shown to be small, which is more than not shown to be large.",
     "within": "Our mean lies within ± the margin of the printed number, whose own spread counts where it is printed.",
     "monotone": "Every step of a sequence of arms rises by more than the margin; a step that starts at chance can "

@@ -32,6 +32,14 @@ class RecordError(RuntimeError):
     """A run that W&B could not start or write completely; the message names the folder and the remedy."""
 
 
+def wandb_mode() -> str:
+    """``WANDB_MODE``, offline when unset. RecordError for one that keeps no record."""
+    mode = os.environ.get("WANDB_MODE") or "offline"
+    if mode not in ("offline", "online"):
+        raise RecordError(f"WANDB_MODE={mode!r}: the record of a run is its W&B run; use offline or online")
+    return mode
+
+
 class Terminated(KeyboardInterrupt):
     """SIGTERM arrived. A KeyboardInterrupt, so that code which cleans up on Ctrl-C cleans up now as well."""
 
@@ -74,9 +82,7 @@ def start(
     for left in list(_open):
         finish(left, exit_code=1)
     config = config_of(spec, execution, sweep, provenance, extra)
-    mode = os.environ.get("WANDB_MODE") or "offline"
-    if mode not in ("offline", "online"):
-        raise RecordError(f"WANDB_MODE={mode!r}: the record of a run is its W&B run; use offline or online")
+    mode = wandb_mode()
     run_dir = Path(run_dir).resolve()
     try:
         run_dir.mkdir(parents=True, exist_ok=True)

@@ -155,7 +155,7 @@ def _speak(paper: Paper, claim: Claim, judged: Judged, base: dict[str, Any]) -> 
     if preset != "smoke":
         revs = [*revisions(used), *revisions(judged.behind)]
         past = posthoc(paper.folder, paper.folder / "claims.toml", claim.id, revs)
-        if claim.late or past.posthoc:
+        if (claim.late and not paper.unseen) or past.posthoc:
             lead = f"{POST_HOC}: {lead}"
         elif past.posthoc is None:
             rest += f"; cannot tell whether the claim precedes its runs ({past.note})"

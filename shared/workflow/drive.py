@@ -82,6 +82,9 @@ def make_plan(
     What is missing of the data is told at once, and raises DataError when ``must_train`` and none of it is there.
     On SLURM nothing is looked for or measured: the login node says nothing about the others.
     """
+    from shared.runs.record import wandb_mode
+
+    wandb_mode()  # before any job finds out by itself
     results = results_dir()
     papers = [suite.paper(key) for key in dict.fromkeys(keys)]
     tasks = [t for p in papers for t in choose(p, preset, results, **chosen)]

@@ -36,10 +36,12 @@ def missing(specs: Iterable[RunSpec]) -> dict[str, Exception]:
 
 
 def ready(specs: Iterable[RunSpec]) -> Iterator[str]:
-    """Fetch, verify and decode every data set, and say where it is; DataError for one that cannot be had."""
-    from shared.datamodules import SOURCES, load
+    """Fetch, verify and decode every data set, and say where it is; at the end DataError for all that cannot be had."""
+    from shared.datamodules import SOURCES, DataError, load
 
-    for name in dict.fromkeys(s.data.name for s in specs):
+    specs = list(specs)
+    absent = missing(specs)
+    for name in dict.fromkeys(s.data.name for s in specs if s.data.name not in absent):
         where = locate(name)
         if name in SOURCES and SOURCES[name].read is None:
             yield f"{name}: {where}"
@@ -47,3 +49,5 @@ def ready(specs: Iterable[RunSpec]) -> Iterator[str]:
         arrays = load(name)
         place = f"{where}" if where.parts else "inside a library"
         yield f"{name}: {place}, {len(arrays.train_y)} + {len(arrays.test_y)} images, sha256 {arrays.sha256[:12]}"
+    if absent:
+        raise DataError("\n".join(dict.fromkeys(map(str, absent.values()))))

@@ -1,0 +1,46 @@
+"""What ``--set`` changed: its runs, which no table or claim reads, beside the declared ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from shared.paper import Paper
+from shared.spec import RunSpec
+
+METRICS = ("train/error", "val/error", "val/loss")
+
+
+def changed_rows(paper: Paper, specs: Iterable[RunSpec], results: Path) -> list[dict[str, Any]]:
+    """One row for an arm and a metric: mean ± standard deviation (runs) as set, and as declared over the same seeds.
+
+    ``specs`` are those of the command; the runs of them that are done are read from their folders, the declared ones
+    from the snapshot. Metrics are METRICS and the one by which the paper's settings are chosen, where a run has them.
+    """
+    from shared.runs import table
+    from shared.workflow.outcome import stored
+
+    mine, _ = table.collate(results, paper.key, runs={s.run_id for s in specs})
+    theirs, _ = stored(paper, results)
+    if not len(mine):
+        return []
+    metrics = [m for m in dict.fromkeys((*METRICS, paper.chosen_by)) if m in mine and mine[m].notna().any()]
+    found = []
+    for (preset, arm), runs in mine.groupby(["preset", "arm"], sort=False):
+        same = theirs
+        if len(theirs):
+            same = theirs[(theirs["preset"] == preset) & (theirs["arm"] == arm) & theirs["seed"].isin(runs["seed"])]
+        found += [{"arm": arm, "preset": preset, "metric": m, "as set": _said(runs, m), "as declared": _said(same, m)}
+                  for m in metrics]  # fmt: skip
+    return found
+
+
+def _said(rows: pd.DataFrame, metric: str) -> str:
+    values = pd.to_numeric(rows[metric], errors="coerce").dropna() if metric in rows else pd.Series(dtype=float)
+    if not len(values):
+        return "–"
+    spread = f" ± {values.std():.4g}" if len(values) > 1 else ""
+    return f"{values.mean():.4g}{spread} ({len(values)})"
