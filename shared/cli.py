@@ -46,7 +46,7 @@ Nodes = Annotated[int, typer.Option(min=1, help="nodes that share a run (needs -
 Micro = Annotated[int | None, typer.Option(min=1, help="samples per device and forward pass; the rest accumulates")]
 Workers = Annotated[int, typer.Option(min=0, help="data-loading processes per device (ImageNet)")]
 Threads = Annotated[int, typer.Option(min=1, help="threads per process; other counts change the last bits")]
-Accelerator = Annotated[str | None, typer.Option(help="cpu or gpu [default: a GPU where there is one]")]
+Accelerator = Annotated[str | None, typer.Option(help="cpu or gpu [default: gpu for preset paper, where there is one]")]
 PerGpu = Annotated[int, typer.Option(min=1, help="packs that may share one GPU")]
 Speed = Annotated[float | None, typer.Option("--images-per-s", help="forecast with this throughput, measure nothing")]
 Profile = Annotated[str, typer.Option(help="local or slurm")]

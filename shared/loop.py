@@ -49,6 +49,13 @@ def simple(trainer: pl.Trainer) -> bool:
     )
 
 
+def _pass_on(trainer: pl.Trainer, number: int, _: object) -> None:
+    """SIGTERM for the ranks that this process started; Lightning's own would then wait for the others' answer."""
+    launcher: Any = trainer.strategy.launcher
+    if launcher is not None:
+        launcher.kill(number)
+
+
 class EpochLoop(_TrainingEpochLoop):
     """For ``trainer.fit_loop.epoch_loop``. ``training_step`` takes (batch, index), returns its loss and logs nothing.
 
@@ -62,6 +69,8 @@ class EpochLoop(_TrainingEpochLoop):
     def install(cls, trainer: pl.Trainer) -> None:
         given = trainer.fit_loop.epoch_loop
         trainer.fit_loop.epoch_loop = cls(trainer, given.min_steps, given.max_steps)
+        signals: Any = trainer._signal_connector
+        signals._sigterm_notifier_fn = partial(_pass_on, trainer)
 
     def on_run_start(self, data_fetcher: Any) -> None:
         super().on_run_start(data_fetcher)
@@ -76,6 +85,10 @@ class EpochLoop(_TrainingEpochLoop):
     def teardown(self) -> None:
         super().teardown()
         self.hooks = None
+
+    def _broadcast_sigterm_tensor(self) -> None:
+        """Nothing: SIGTERM interrupts every process by itself. Lightning asks rank 0 about it before each batch, for
+        which the host waits until the device has done all that it was given."""
 
     def advance(self, data_fetcher: Any) -> None:
         if self._restarting or not self.simple or self.hooks is None:

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import shutil
+import signal
 import time
 import warnings
 from collections.abc import Iterator
@@ -37,6 +38,8 @@ from shared.workflow.suite import PROGRESS, is_done, read_of, run_dir
 
 MICRO_BATCH = 256
 """224-pixel images a GPU takes in one forward pass, unless the execution says otherwise."""
+SMALL_IMAGES = 4096
+"""Of those that are held in memory: a WideResNet 16-4 keeps 4 MB for each of them."""
 
 
 class RunLocked(RuntimeError):
@@ -79,6 +82,12 @@ def run(spec: RunSpec, execution: Execution, results_dir: Path, paper: Paper, *,
                 write_atomically(done, json.dumps({"run_id": spec.run_id, **outcome, **read}))
                 shutil.rmtree(folder / "checkpoints", ignore_errors=True)
                 (folder / PROGRESS).unlink(missing_ok=True)
+        except torch.OutOfMemoryError as error:
+            cut = f"a multiple of {spec.bn_batch}" if spec.bn_batch else "batch norm over the whole batch forbids it"
+            raise RunFailed(
+                f"{spec.run_id}: out of GPU memory; give a smaller --micro-batch ({cut}), more --devices "
+                "or a lower --per-gpu, and the same command again: the run goes on from its last checkpoint"
+            ) from error
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
@@ -99,16 +108,20 @@ def _empty(folder: Path) -> None:
 
 
 def fitting(spec: RunSpec, execution: Execution) -> Execution:
-    """The execution with a micro-batch of its own for a run on large images: what shares batch statistics stays whole.
+    """The execution with a micro-batch of its own where a GPU might not hold the batch: what shares batch statistics
+    stays whole.
 
-    A batch that is one chunk, batch norm over all of it, is not cut: it has to fit.
+    A batch that is one chunk, batch norm over all of it, is not cut: it has to fit. A measurement takes one device, and
+    its batches whole.
     """
-    if execution.micro_batch is not None or execution.accelerator != "gpu" or not spec.data.streamed:
+    if spec.task != "train":
+        return execution.model_copy(update={"micro_batch": None, "devices": 1, "nodes": 1})
+    if execution.micro_batch is not None or execution.accelerator != "gpu":
         return execution
-    whole = indivisible(spec)
-    return execution if whole == max(spec.batches) else execution.model_copy(
-        update={"micro_batch": max(MICRO_BATCH, whole)}
-    )  # fmt: skip
+    whole, most = indivisible(spec), MICRO_BATCH if spec.data.streamed else SMALL_IMAGES
+    if whole == max(spec.batches) or max(spec.batches) <= most:
+        return execution
+    return execution.model_copy(update={"micro_batch": max(most, whole)})
 
 
 def _parent(run_id: str, spec: RunSpec, execution: Execution, results_dir: Path, paper: Paper, wait: bool) -> Path:
@@ -247,7 +260,8 @@ def _train(spec: RunSpec, execution: Execution, folder: Path, paper: Paper, pare
         keeper = Checkpoints(checkpoints, execution.checkpoint_every_s)
         trainer = trainer_for(spec, execution, data, [divergence, recorder, keeper], folder)
         kept = next(filter(_readable, (checkpoints / "last.ckpt", checkpoints / "previous.ckpt")), None)
-        trainer.fit(module, datamodule=data, ckpt_path=kept, weights_only=False if kept else None)
+        with _together(trainer):
+            trainer.fit(module, datamodule=data, ckpt_path=kept, weights_only=False if kept else None)
         summary: dict[str, Any] = {**recorder.summary(), **module.summarise(recorder.rows)}
         summary |= {"status": "finished", "wall_s": recorder.elapsed()}
         if divergence.diverged:
@@ -262,6 +276,21 @@ def _train(spec: RunSpec, execution: Execution, folder: Path, paper: Paper, pare
     return {k: summary[k] for k in ("status", "wall_s")} | {"images_per_s": summary.get("images_per_s")}
 
 
+@contextmanager
+def _together(trainer: pl.Trainer) -> Iterator[None]:
+    """When the first process fails, the ranks that it started are ended too.
+
+    Lightning does so for Ctrl-C alone; else they would hold their GPUs until the process group's timeout.
+    """
+    try:
+        yield
+    except Exception:
+        launcher: Any = trainer.strategy.launcher
+        if launcher is not None and getattr(launcher, "procs", None):
+            launcher.kill(signal.SIGKILL)
+        raise
+
+
 def _measure(spec: RunSpec, execution: Execution, folder: Path, paper: Paper, parents: list[Path]) -> dict[str, Any]:
     """A run that trains nothing: the paper's ``TASKS[task](module, data, parents)`` gives its rows and its summary."""
     tasks = getattr(paper.dotted("module"), "TASKS", {})
@@ -269,6 +298,7 @@ def _measure(spec: RunSpec, execution: Execution, folder: Path, paper: Paper, pa
         known = ", ".join(["train", *tasks])
         raise SpecError(f"{spec.run_id}: {paper.key} knows no task {spec.task!r}; there are: {known}")
     module, data = assemble(spec, execution, paper)
+    module.to("cuda" if execution.accelerator == "gpu" else "cpu")
     started = time.monotonic()
     facts = provenance.collect(data.sha256, data.data_name)
     with _wandb(spec, execution, folder, paper, facts) as wandb_run:

@@ -15,6 +15,8 @@ batch norm by the evaluated batch saw half of the classes at a time."""
 SMALL = 256
 LR = 1e-3
 """Keras' default for Adam, which the released code uses; the paper states no rate."""
+SLICES = 25
+"""Points on a line or curve between two solutions: ``paths.ALPHAS``, without what that imports."""
 WARM = (1, 2, 5, 10, 20, 40)
 """Small-batch epochs before the switch to the large batch (Fig 5, thinned)."""
 
@@ -40,7 +42,9 @@ class KeskarSpec(RunSpec):
 
     def extra_samples(self, train_size: int) -> float:
         measures = (m for m in (self.measure, self.second) if m)
-        again = (self.inner_steps - 1) * train_size * (self.epochs or 0)
+        again = float((self.inner_steps - 1) * train_size * (self.epochs or 0))
+        if self.task in ("line", "curve"):
+            again += 0.35 * SLICES * train_size  # forward passes alone
         return again + sum(m.samples(train_size, self.epochs or 1) for m in measures)
 
 

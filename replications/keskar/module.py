@@ -71,7 +71,8 @@ class Module(ClassifierModule):
 
     def inherit(self, folders: list[Path]) -> None:
         if self.spec.start_epoch is not None:
-            self.net.load_state_dict(torch.load(snapshot(folders[0], self.spec.start_epoch), weights_only=True))
+            kept = snapshot(folders[0], self.spec.start_epoch)
+            self.net.load_state_dict(torch.load(kept, map_location="cpu", weights_only=True))
 
     def finished(self, rows: Rows) -> bool:
         losses = [row["train/loss"] for row in rows]
@@ -168,10 +169,10 @@ TASKS = {
 
 def _solution(module: Module, folder: Path) -> np.ndarray:
     """The weights of a finished run, float64 [n], which are also put into the module's net."""
-    weights = [p.detach().double().numpy().ravel() for p in _loaded(module, folder).net.parameters() if p.requires_grad]
-    return np.concatenate(weights)
+    trained = (p for p in _loaded(module, folder).net.parameters() if p.requires_grad)
+    return np.concatenate([p.detach().double().cpu().numpy().ravel() for p in trained])
 
 
 def _loaded(module: Module, folder: Path) -> Module:
-    module.net.load_state_dict(torch.load(folder / "weights.pt", weights_only=True))
+    module.net.load_state_dict(torch.load(folder / "weights.pt", map_location="cpu", weights_only=True))
     return module

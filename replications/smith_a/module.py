@@ -99,7 +99,7 @@ def _gradients(module: Module, data: Any, parents: list[Path]) -> tuple[Rows, di
     ``kurtosis`` and ``ks``, its largest distance from the normal of equal mean and sd.
     """
     images, labels = data.plain("train")
-    single = one_weight(module.net, images, labels, module.spec.seed)
+    single = one_weight(module.net.cpu(), images, labels, module.spec.seed)
     rng = np.random.default_rng([module.spec.seed, 3])
     batch = module.spec.batch_size
     means = np.array([rng.choice(single, batch, replace=False).mean() for _ in range(DRAWS)])

@@ -103,9 +103,10 @@ def _norms(module: Module, data: Any, parents: list[Path]) -> tuple[Rows, dict[s
         assert full is not None
         net = build(full, classes, shape, spec.bn_batch)
         images, labels = torch.randn(spec.batch_size, *shape), torch.randint(classes, (spec.batch_size,))
+    net.to(module.device)
     optimizer = make_optimizer(net, spec.optimizer, spec.lr)
     net.train()
-    F.cross_entropy(net(images), labels).backward()
+    F.cross_entropy(net(images.to(module.device)), labels.to(module.device)).backward()
     optimizer.step()
     layers = {id(layer.parameter): layer for layer in optimizer.layers()}  # type: ignore[attr-defined]
     rows: Rows = []

@@ -87,8 +87,6 @@ class RunData(pl.LightningDataModule):
         self.accumulate, self.most_parts = cuts[0], max(cuts)
         """Micro-batches per device and update: in the first epoch, and the most in any."""
         self._source: Any = None
-        # A rank may have nothing to evaluate when there are fewer images than ranks.
-        self.allow_zero_length_dataloader_with_multiple_devices = True
         self._ready = False
 
     @abstractmethod
@@ -159,7 +157,10 @@ class RunData(pl.LightningDataModule):
 
     def val_dataloader(self) -> Any:
         self.setup()
-        return self._eval_loader(*self._place())
+        rank, world = self._place()
+        if not len(self._eval_loader(world - 1, world)):  # it would miss the reductions, where the others wait
+            raise DataError(f"{self.data_name}: {world} devices are more than its batches to evaluate; take fewer")
+        return self._eval_loader(rank, world)
 
     def train_batches_for_statistics(self, n: int, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """``(images, labels)`` of min(n, train_size) training images in batches of ``batch``, for precise BN.
@@ -169,9 +170,8 @@ class RunData(pl.LightningDataModule):
         """
         self.setup()
         order = self.batches(0, 1 if self.accumulate == 1 else self.execution.world_size).order(0)[:n]
-        source = self._train_source()
-        for start in range(0, len(order), batch):
-            yield source.take([MicroBatch(order[start : start + batch], 1.0, start)], 0)
+        starts = range(0, len(order), batch)
+        yield from self._train_source().blocks([MicroBatch(order[s : s + batch], 1.0, s) for s in starts], 0)
 
     @property
     def by_batch(self) -> bool:

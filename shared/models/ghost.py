@@ -8,6 +8,7 @@ share statistics while the number of samples per update grows.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Literal, get_args
 
 import torch
@@ -155,6 +156,13 @@ def _joined(queue: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     return torch.cat([mean for mean, _ in queue]), torch.cat([var for _, var in queue])
 
 
+@cache
+def _shares(momentum: float, chunks: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """What each of K chunks adds to the running averages, in order [K]; kept, as a GPU would wait for each copy."""
+    shares = [momentum * (1 - momentum) ** (chunks - 1 - k) for k in range(chunks)]
+    return torch.tensor(shares, dtype=dtype, device=device)
+
+
 @torch.no_grad()
 def _update_running(layers: list[GhostBatchNorm], statistics: list[tuple[Tensor, Tensor]]) -> None:
     """Enter one update's statistics, ([K, C] means, [K, C] variances) a layer in global chunk order."""
@@ -172,7 +180,7 @@ def _update_running(layers: list[GhostBatchNorm], statistics: list[tuple[Tensor,
         elif rule == "mean":
             new = momentum * flat.mean(0)
         else:
-            new = flat.new_tensor([momentum * keep ** (chunks - 1 - k) for k in range(chunks)]) @ flat
+            new = _shares(momentum, chunks, flat.dtype, flat.device) @ flat
         torch._foreach_mul_(running, keep**chunks if rule == "sequential" else keep)
         torch._foreach_add_(running, new.split([len(buffer) for buffer in running]))
         torch._foreach_add_([layers[i].num_batches_tracked for i in members], 1)

@@ -33,10 +33,10 @@ def accuracy(module: ClassifierModule, folder: Path, batches: Iterable[tuple[Ten
     """
     if json.loads((folder / "done.json").read_text())["status"] == "diverged":
         return 100.0 / module.classes
-    module.net.load_state_dict(torch.load(folder / "weights.pt", weights_only=True))
+    module.net.load_state_dict(torch.load(folder / "weights.pt", map_location="cpu", weights_only=True))
     module.net.eval()
     right = seen = 0
     for images, labels in batches:
-        right += int((module.net(images).argmax(1) == labels).sum())
+        right += int((module.net(images.to(module.device)).argmax(1).cpu() == labels).sum())
         seen += len(labels)
     return 100.0 * right / seen

@@ -36,8 +36,8 @@ def execution(
     threads: int,
     accelerator: str | None,
 ) -> Execution:
-    """The checked ``Execution`` of a command. Without a choice, a GPU is used where there is one; on SLURM, where
-    the login node cannot tell, the paper preset asks for GPUs and the small ones for CPUs."""
+    """The checked ``Execution`` of a command. Without a choice the paper preset takes GPUs, on this machine where there
+    are any, on SLURM always (the login node cannot tell); the small presets take cores, of which there are more."""
     if preset not in PRESETS:
         raise SpecError(f"unknown preset {preset!r}; there are: {', '.join(PRESETS)}")
     if profile not in PROFILES:
@@ -48,10 +48,8 @@ def execution(
         raise EngineError(f"--nodes {nodes} needs --profile slurm: the local profile knows one machine")
     if nodes > 1 and devices == 1:
         raise EngineError("--nodes needs --devices of at least 2: SLURM's plugin refuses one task a node")
-    if accelerator is None and profile == "slurm":
-        accelerator = "gpu" if preset == "paper" else "cpu"
-    elif accelerator is None:
-        accelerator = "gpu" if gpu.visible() else "cpu"
+    if accelerator is None:
+        accelerator = "gpu" if preset == "paper" and (profile == "slurm" or gpu.visible()) else "cpu"
     return Execution(
         accelerator="gpu" if accelerator == "gpu" else "cpu",
         devices=devices,

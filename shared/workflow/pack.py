@@ -31,7 +31,7 @@ def run_pack(suite: Suite, plan_file: Path, index: int) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     if execution.world_size > 1:
         # every rank comes through here: whether a run is done or locked is for the training itself to decide
-        return sum(_train(suite, s, execution, results) is not True for s in specs)
+        return sum(_train(suite, s, execution, results, wait=True) is not True for s in specs)
     # on a cluster the scheduler has assigned the GPU
     gpus = gpu.visible() if execution.accelerator != "cpu" and not plan["cluster"] else []
     with gpu.slot(gpus, plan["per_gpu"]):
@@ -58,8 +58,9 @@ def _train_all(suite: Suite, specs: list[RunSpec], execution: Execution, results
     return failed
 
 
-def _train(suite: Suite, spec: RunSpec, execution: Execution, results: Path) -> bool | None:
-    """True: done; False: failed, and ``error.txt`` says why; None: another process took the run meanwhile."""
+def _train(suite: Suite, spec: RunSpec, execution: Execution, results: Path, wait: bool = False) -> bool | None:
+    """True: done; False: failed, and ``error.txt`` says why; None: another process took the run meanwhile, which with
+    ``wait`` is waited for. A broken GPU context ends the process: what came after it would fail as well."""
     folder = run_dir(results, spec)
     folder.mkdir(parents=True, exist_ok=True)
     attempt, error = folder / ATTEMPT, folder / ERROR
@@ -71,7 +72,7 @@ def _train(suite: Suite, spec: RunSpec, execution: Execution, results: Path) -> 
     _say(f"{spec.run_id}")
     training = suite.training()
     try:
-        status = training.run(spec, execution, results, suite.paper(spec.paper))
+        status = training.run(spec, execution, results, suite.paper(spec.paper), wait=wait)
     except training.RunLocked:
         return None
     except Exception as problem:
@@ -80,6 +81,8 @@ def _train(suite: Suite, spec: RunSpec, execution: Execution, results: Path) -> 
                 error.write_text(f"{_one_line(problem)}\n\n{traceback.format_exc()}")
             attempt.unlink(missing_ok=True)
         _say(f"{spec.run_id} failed: {_one_line(problem)}")
+        if "CUDA error" in str(problem):
+            raise SystemExit(1) from problem
         return False
     except BaseException:  # Ctrl-C: not the run's fault
         if leader:

@@ -116,6 +116,16 @@ def test_plain_images_are_those_of_the_loaders_without_augmentation(make_spec, h
     assert torch.equal(labels, torch.cat([y for _, y in evaluated]))
 
 
+def test_more_devices_than_batches_to_evaluate_are_refused_on_every_rank(make_spec, monkeypatch):
+    monkeypatch.setattr("shared.datamodules.module.STATISTICS_BATCH", 100)
+    spec = make_spec(model=ModelSpec(name="mlp-bn", args={"bn_eval": "batch"}))
+    for rank in range(5):  # of 360 images four batches
+        data = make_datamodule(spec, Execution())
+        data._place = lambda rank=rank: (rank, 5)
+        with pytest.raises(DataError, match="5 devices are more than its batches to evaluate"):
+            data.val_dataloader()
+
+
 @pytest.mark.parametrize("world", [1, 2, 3])
 def test_nets_that_evaluate_by_batch_get_the_same_batches_on_any_number_of_ranks(make_spec, world, monkeypatch):
     monkeypatch.setattr("shared.datamodules.module.STATISTICS_BATCH", 100)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import json
+import signal
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -139,3 +142,25 @@ def test_denormal_momentum_counts_as_zero_while_a_run_trains_and_no_longer(tmp_p
 
 def smallest_half() -> float:
     return (torch.tensor([1e-40]) * 0.5).item()
+
+
+def test_ranks_do_not_outlive_the_process_that_started_them():
+    ended = []
+    launcher = SimpleNamespace(procs=["a rank"], kill=ended.append)
+    trainer: Any = SimpleNamespace(strategy=SimpleNamespace(launcher=launcher))
+    with pytest.raises(OSError, match="disk"), training._together(trainer):
+        raise OSError("disk")
+    assert ended == [signal.SIGKILL]
+    with training._together(trainer):
+        pass
+    assert ended == [signal.SIGKILL]
+
+
+def test_memory_that_runs_out_is_one_line_with_the_remedy(tmp_path, monkeypatch):
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(training, "_train", full)
+    spec = next(iter(PAPER.runs("smoke").values()))
+    with pytest.raises(training.RunFailed, match=rf"{spec.run_id}: out of GPU memory; give a smaller --micro-batch"):
+        training.run(spec, CPU, tmp_path, PAPER)

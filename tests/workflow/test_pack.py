@@ -50,6 +50,16 @@ def test_one_failing_run_does_not_stop_the_others(planned, monkeypatch):
     assert "Traceback" in error
 
 
+def test_a_broken_gpu_context_ends_the_process_and_not_the_runs_after_it(planned, monkeypatch):
+    path, homes = planned()
+    monkeypatch.setenv("TOY_FAIL", "a,a-twice,b")
+    monkeypatch.setenv("TOY_ERROR", "CUDA error: an illegal memory access was encountered")
+    with pytest.raises(SystemExit) as ended:
+        run_pack(SUITE, path, 0)
+    assert ended.value.code == 1
+    assert sum((home / "error.txt").exists() for home in homes.values()) == 1
+
+
 def test_success_removes_the_old_error_and_done_runs_are_not_trained_again(planned, monkeypatch):
     path, homes = planned()
     monkeypatch.setenv("TOY_FAIL", "b")
@@ -100,7 +110,7 @@ def test_a_run_whose_process_died_comes_last_the_next_time(planned, capsys):
 
 def test_ctrl_c_is_nobodys_failure(planned, monkeypatch):
     path, homes = planned()
-    monkeypatch.setattr(SUITE.training(), "run", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(SUITE.training(), "run", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         run_pack(SUITE, path, 0)
     assert not list(homes["a", 1].glob("error.txt")) + list(homes["a", 1].glob(".attempt"))

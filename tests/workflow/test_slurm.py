@@ -73,7 +73,7 @@ def test_a_multi_node_run_has_lightnings_layout(submitted):
     asked = options(fake / "sbatch.log")
     assert len(asked) == 1
     assert asked[0].items() >= {
-        "--nodes": "4", "--ntasks-per-node": "8", "--gpus": "32", "--cpus-per-task": "6", "--signal": "SIGTERM@120"
+        "--nodes": "4", "--ntasks-per-node": "8", "--gres": "gpu:8", "--cpus-per-task": "6", "--signal": "SIGTERM@120"
     }.items()  # fmt: skip
     # tasks per GPU would multiply the processes
     assert not {"--ntasks", "--ntasks-per-gpu"} & set(asked[0])

@@ -71,6 +71,15 @@ def test_norms_of_the_first_update_are_those_of_the_net_and_its_gradient():
     assert found["log10_spread/all"] == pytest.approx(math.log10(max(ratios) / min(ratios)), rel=1e-4)
 
 
+def test_norms_are_of_the_whole_batch_whatever_a_device_takes_at_a_time(tmp_path):
+    spec = _norms("smoke", (1,))[0]
+    cut = Execution(accelerator="cpu", micro_batch=spec.batch_size // 4)
+    for execution, name in ((CPU, "whole"), (cut, "cut")):
+        run(spec, execution, tmp_path / name, PAPER)
+    whole, parts = (read_run(run_dir(tmp_path / name, spec)).summary for name in ("whole", "cut"))
+    assert whole["log10_spread/all"] == parts["log10_spread/all"]
+
+
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory) -> tuple[Path, list]:
     """Four trials of LARS in a results folder."""

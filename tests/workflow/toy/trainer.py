@@ -22,16 +22,17 @@ class ToyError(RuntimeError):
     pass
 
 
-def run(spec: RunSpec, execution: Execution, results: Path, paper: Paper) -> str:
-    """TOY_SLEEP: seconds a run takes; TOY_FAIL: arms that raise; TOY_DIE: arms whose first process is killed."""
+def run(spec: RunSpec, execution: Execution, results: Path, paper: Paper, wait: bool = False) -> str:
+    """TOY_SLEEP: seconds a run takes; TOY_FAIL: arms that raise (TOY_ERROR says what); TOY_DIE: arms whose first
+    process is killed."""
     folder = results / "runs" / spec.paper / spec.preset / spec.run_id
     try:
-        with FileLock(folder / "lock", timeout=0):
+        with FileLock(folder / "lock", timeout=-1 if wait else 0):
             with (folder / "calls").open("a") as calls:
                 calls.write(f"{os.getpid()} threads={os.environ.get('OMP_NUM_THREADS')} ")
                 calls.write(f"data={os.environ.get('DATA_DIR')} cache={os.environ.get('CACHE_DIR')}\n")
             if spec.arm in os.environ.get("TOY_FAIL", "").split(","):
-                raise ToyError(f"{spec.arm} cannot work;\nremedy: do not ask for it")
+                raise ToyError(os.environ.get("TOY_ERROR", f"{spec.arm} cannot work;\nremedy: do not ask for it"))
             if spec.arm in os.environ.get("TOY_DIE", "").split(",") and (folder / "calls").read_text().count("\n") == 1:
                 os.kill(os.getpid(), signal.SIGKILL)
             try:
