@@ -91,7 +91,9 @@ def test_declarations_of_papers_need_no_torch():
 
 
 def test_verdicts_and_report_run_without_torch():
-    used = "shared.stats.verdict, shared.report.build, shared.runs.table"
+    used = (
+        "shared.stats.verdict, shared.report.build, shared.report.blocks, shared.runs.table, replications.goyal.figures"
+    )
     loaded = python(f"import {used}, sys; print('torch' in sys.modules)")
     assert loaded.strip() == "False"
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from replications.hoffer import PAPER, experiments, method
-from replications.hoffer.module import Module
+from replications.hoffer.module import TASKS, Module
 from shared import training
 from shared.callbacks import Checkpoints
 from shared.callbacks.diffusion import Diffusion
@@ -88,6 +90,21 @@ def test_noise_moves_the_gradient_and_leaves_the_recorded_loss_that_of_the_examp
         assert noisy[2].summary[column] == pytest.approx(plain[2].summary[column], rel=1e-6)
     ratio = noisy[2].history["grad_norm"].iloc[-1] / plain[2].history["grad_norm"].iloc[-1]
     assert ratio > 1.2
+
+
+def test_the_factors_have_the_declared_variance_and_are_new_at_every_update():
+    spec = smoke("noise")
+
+    def factors(update):
+        trainer = SimpleNamespace(global_step=update, world_size=1, global_rank=0, accumulate_grad_batches=1,
+                                  datamodule=SimpleNamespace(execution=CPU))  # fmt: skip
+        return Module._factors(SimpleNamespace(spec=spec, trainer=trainer), 0)
+
+    drawn = torch.stack([factors(k) for k in range(300)])
+    assert drawn.shape == (300, 128)
+    assert drawn.mean().item() == pytest.approx(1, abs=0.06)
+    assert drawn.var().item() == pytest.approx(7, rel=0.05)
+    assert not torch.equal(drawn[0], drawn[1])
 
 
 def test_ghost_statistics_take_eight_updates_a_step(tmp_path):
@@ -201,6 +218,18 @@ def test_the_potential_is_measured_around_the_start(tmp_path):
     assert close.summary["potential/over-taylor"] == pytest.approx(1, abs=0.6)
     assert close.summary["potential/exponent"] == pytest.approx(1, abs=0.25)
     assert close.summary["potential/std-far"] < found["potential/std-far"]
+
+
+def test_close_to_the_start_the_potential_is_its_taylor_expansion():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).double()
+    images, labels = torch.randn(50, 1, 8, 8).double(), torch.randint(10, (50,))
+    around = experiments.Potential(images=50, directions=1500, reach=0.01, bins=10)
+    module = SimpleNamespace(net=net, spec=SimpleNamespace(potential=around, seed=1))
+    data = SimpleNamespace(plain=lambda split, n: (images[:n], labels[:n]))
+    _, found = TASKS["potential"](module, data, [])
+    assert found["potential/over-taylor"] == pytest.approx(1, abs=0.2)
+    assert found["potential/exponent"] == pytest.approx(1, abs=0.05)
 
 
 def test_a_checkpoint_has_the_distance_of_its_own_update(tmp_path, monkeypatch):

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from replications.keskar import PAPER, experiments
+from replications.keskar.method import plateaued
 from shared import training
 from shared.callbacks.snapshots import snapshot
 from shared.curvature.command import measure_target
@@ -63,12 +64,23 @@ def test_measuring_adds_columns_at_its_epochs_and_leaves_the_training_alone(tmp_
         assert torch.equal(tensor, weights(home)[name]), name
 
 
+def test_a_second_measurement_has_images_and_epochs_of_its_own(tmp_path):
+    first = Measure(at=(1, 2, -1), sharp=(Sharp(),))
+    second = Measure(at=(2,), sharp=(Sharp(solver="sign"),), images=1000)
+    _, _, record = run(smoke("sb", measure=first, second=second), tmp_path)
+    value = "sharp1k/full-sign@0.001"
+    assert list(record.history["epoch"][record.history[value].notna()]) == [2]
+    assert record.summary[f"{value}/epoch-2"] > 0
+    assert list(record.history["epoch"][record.history["sharp/full@0.001"].notna()]) == [1, 2, 4]
+
+
 def test_training_stops_on_a_plateau_and_stays_stopped_when_killed_before_its_end(tmp_path, monkeypatch):
     made = smoke("sb", epochs=40, plateau=2, plateau_delta=0.05)
     _, home, record = run(made, tmp_path / "whole")
     losses = list(record.history["train/loss"])
+    stops = [k for k in range(1, len(losses) + 1) if plateaued(losses[:k], 2, 0.05)]
     assert 3 < len(losses) < 40
-    assert min(losses[-2:]) > min(losses[:-2]) - 0.05
+    assert stops == [len(losses)]
 
     save = training.save_weights
     monkeypatch.setattr(training, "save_weights", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt()))

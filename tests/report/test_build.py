@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import subprocess
-import sys
 from typing import get_args
 
 import pandas as pd
@@ -172,14 +170,6 @@ def test_the_report_translates_batches_into_the_papers(report, paper, make_runs,
     assert f"where the paper has 32), {here['twice']} for {there['twice']}." in text
     own = Source.select(paper, "paper", *make_runs("paper", seeds=1))
     assert "stands for" not in build._about(own)
-
-
-def test_the_report_imports_no_torch():
-    code = (
-        "import sys, shared.report.build, shared.report.blocks, replications.goyal.figures; "
-        "sys.exit('torch' in sys.modules)"
-    )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -84,3 +84,18 @@ def test_curves_tell_labels_from_noise(digits):
     assert true["weak/margin"] > random["weak/margin"]
     assert true["margin_fall"] == pytest.approx(true["strong/margin"] - true["weak/margin"])
     assert true["tracking"] > 0.5
+
+
+def test_features_by_hand():
+    columns = {"evidence": [3.0, 1, -2, -1, 4], "test/loss": [0.9, 0.2, 0.3, 0.5, 0.6], "test/error": [5.0, 2, 3, 4, 4]}
+    rows = [
+        {"lambda": 10.0**k, "log10_lambda": float(k), "train/error": 0.0, "margin": 1.0 + k}
+        | {name: values[i] for name, values in columns.items()}
+        for i, k in enumerate(range(-2, 3))
+    ]
+    found = evidence.features(rows)
+    wanted = {"evidence_rise": 5, "evidence_inside": 1, "test_loss_inside": 1, "minima_distance": 1, "tuning_gain": 3,
+              "evidence_negative": 40, "margin_fall": 4, "evidence_at": 0, "test_loss_at": -1}  # fmt: skip
+    assert {k: found[k] for k in wanted} == wanted
+    assert found["tracking"] == pytest.approx(0.6)  # Spearman: 1 − 6·8/(5·24)
+    assert evidence.features(rows[2:])["evidence_inside"] == 0

@@ -79,3 +79,6 @@ def test_a_peak_reads_held_out_images_for_its_choice_and_test_images_for_its_wor
     assert (found["b_opt"], found["held_out/b_opt"]) == (30, 20)
     assert (found["held_out/error"], found["held_out/gain"], found["peak/gain"]) == (10, 4, 5)
     assert found["b_opt/vertex"] == pytest.approx(37.92, abs=0.01)
+    assert found["noise_scale"] == pytest.approx(1000 / 30 - 1)  # averaged momentum leaves it at ε(N/B − 1)
+    summed = laws.peak_of(curve, 0.1, 1000, 0.9, False)  # summed, it is 1/(1 − m) times that
+    assert summed["noise_scale"] == pytest.approx(0.1 / 0.1 * (1000 / 30 - 1))

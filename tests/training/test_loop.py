@@ -112,5 +112,7 @@ def test_sums_do_not_depend_on_when_they_are_looked_at():
             module._count("train", loss, logits, labels)
         seen.totals("train")
     wrong = sum(int((logits.argmax(1) != labels).sum()) for logits, labels in batches)
+    loss = sum(torch.nn.functional.cross_entropy(x, y, reduction="sum").item() for x, y in batches)
+    assert seen.totals("train")[0].item() == pytest.approx(loss)
     assert torch.equal(seen.totals("train"), unseen.totals("train"))
     assert seen.totals("train").tolist()[1:] == [wrong, 7 + 64 + 64 + 900 + 64 + 5]

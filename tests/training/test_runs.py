@@ -5,12 +5,15 @@ from __future__ import annotations
 import errno
 import json
 import signal
+import subprocess
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from filelock import FileLock
+from pytorch_lightning.plugins.environments import LightningEnvironment
+from pytorch_lightning.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
 
 from replications.goyal import PAPER
 from replications.goyal.method import learning_rate
@@ -145,15 +148,15 @@ def smallest_half() -> float:
 
 
 def test_ranks_do_not_outlive_the_process_that_started_them():
-    ended = []
-    launcher = SimpleNamespace(procs=["a rank"], kill=ended.append)
+    launcher = _SubprocessScriptLauncher(LightningEnvironment(), 2, 1)
+    launcher.procs = [subprocess.Popen(["sleep", "60"])]
     trainer: Any = SimpleNamespace(strategy=SimpleNamespace(launcher=launcher))
-    with pytest.raises(OSError, match="disk"), training._together(trainer):
-        raise OSError("disk")
-    assert ended == [signal.SIGKILL]
     with training._together(trainer):
         pass
-    assert ended == [signal.SIGKILL]
+    assert launcher.procs[0].poll() is None
+    with pytest.raises(OSError, match="disk"), training._together(trainer):
+        raise OSError("disk")
+    assert launcher.procs[0].wait(5) == -signal.SIGKILL
 
 
 def test_memory_that_runs_out_is_one_line_with_the_remedy(tmp_path, monkeypatch):
