@@ -33,9 +33,17 @@ def test_the_committed_outcomes_follow_from_the_committed_rows(paper):
     def pinned(verdicts):
         return {v["claim"]: {k: v[k] for k in keys} for v in verdicts}
 
-    told = pinned(json.loads(file.read_text()))
-    found = pinned(json.loads(json.dumps(verdict_rows(paper, REPO / "results"))))
+    def estimates(verdict):
+        ours = verdict["ours"] if isinstance(verdict["ours"], list) else [verdict["ours"]]
+        parts = [x for o in ours for x in ((o["value"], *(o["interval"] or ())) if isinstance(o, dict) else (o,))]
+        return [x for x in (*parts, *(verdict["interval"] or ())) if x is not None]
+
+    committed = json.loads(file.read_text())
+    anew = {v["claim"]: v for v in json.loads(json.dumps(verdict_rows(paper, REPO / "results")))}
+    told, found = pinned(committed), pinned(anew.values())
     assert {claim: found[claim] for claim in told} == told
+    for verdict in committed:
+        assert estimates(anew[verdict["claim"]]) == pytest.approx(estimates(verdict), rel=1e-4, abs=1e-9)
 
 
 @papers

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 
 from replications.smith_a import method
+from shared.spec import ModelSpec, OptimizerSpec
 
 Cases = list[tuple[str, bool]]
 ZEROS, ONES, TEST_ZEROS = 5923, 6742, 980
@@ -84,25 +87,41 @@ def momentum() -> Cases:
     """App. D: the two conventions of momentum from v = 0 on the slopes of a quartic, and what momentum amounts to."""
     cases: Cases = []
     for m in (0.0, 0.5, 0.9, 0.975):
-        summed, averaged = (_path(0.02 * rate, m, share) for rate, share in ((1 - m, 1.0), (1.0, 1 - m)))
+        summed, averaged = _path(0.02 * (1 - m), m, "reference"), _path(0.02, m, "averaging")
         cases.append(
             (f"m = {m:g}: summing at ε(1 − m) is averaging at ε, for 200 steps", np.allclose(summed, averaged))
         )
-        steps = 0.01 * np.cumsum(np.cumsum(m ** np.arange(5000.0)))  # of a gradient that is 1 throughout
-        last = float(steps[-1] - steps[-2])
+        down = _path(0.01, m, "reference", steps=1500, slope=lambda w: 1.0)
+        moved = float(down[-2] - down[-1])
         cases.append(
-            (f"m = {m:g}: summing moves ε/(1 − m) a step along a constant slope", _close(last, 0.01 / (1 - m)))
+            (f"m = {m:g}: summing moves ε/(1 − m) a step along a constant slope", _close(moved, 0.01 / (1 - m)))
         )
-    return [*cases, ("at one ε the two differ", not np.allclose(_path(0.02, 0.9, 1.0), _path(0.02, 0.9, 0.1)))]
+    differ = not np.allclose(_path(0.02, 0.9, "reference"), _path(0.02, 0.9, "averaging"))
+    return [*cases, ("at one ε the two differ", differ)]
 
 
-def _path(eps: float, m: float, share: float) -> np.ndarray:
-    """w of w ← w − εv, v ← mv + ``share``·dL/dw for L = w⁴/4 − w, float64 [200]."""
-    w, v, path = 2.0, 0.0, []
-    for _ in range(200):
-        v = m * v + share * (w**3 - 1)
-        w -= eps * v
-        path.append(w)
+def _path(
+    eps: float,
+    m: float,
+    form: Literal["reference", "averaging"],
+    steps: int = 200,
+    slope: Callable[[float], float] = lambda w: w**3 - 1,
+) -> np.ndarray:
+    """Where the optimizer that trains the arms takes w from 2 on, by a ``slope`` of L = w⁴/4 − w; float64 [steps]."""
+    import torch
+
+    from shared.optim import make_optimizer
+
+    net = torch.nn.Linear(1, 1, bias=False, dtype=torch.float64)
+    w = net.weight
+    optimizer = make_optimizer(net, OptimizerSpec(momentum=m, momentum_form=form), eps)
+    path = []
+    with torch.no_grad():
+        w.fill_(2.0)
+        for _ in range(steps):
+            w.grad = torch.full_like(w, slope(w.item()))
+            optimizer.step()
+            path.append(w.item())
     return np.array(path)
 
 
@@ -120,8 +139,11 @@ def exact_law() -> Cases:
 
 def arithmetic() -> Cases:
     """§3-5: sizes that the text gives or implies."""
+    from shared.models import build  # so that reading the claims needs no torch
+
+    net = build(ModelSpec(name="mlp", args={"hidden": "800"}), 10, (1, 28, 28), None)
     return [
-        ("784-800-10 has 636,010 parameters", 784 * 800 + 800 + 800 * 10 + 10 == 636010),
+        ("784-800-10 has 636,010 parameters", sum(p.numel() for p in net.parameters()) == 636010),
         ("logistic regression has 785, and 800 images are fewer than Cover's 2 × 785", 800 < 2 * 785),
         ("the test set has too few zeros for 5,000 of each digit", TEST_ZEROS < 5000),
         ("… the training set has enough beside the 400", min(ZEROS, ONES) - 400 >= 5000),

@@ -56,6 +56,23 @@ def test_printed_numbers_of_claims_stand_in_the_reference_files(paper):
             assert equal.any(), f"{claim.id}: {arm} {printed.mean} stands in no reference file"
 
 
+CONTRADICTED = {("you", "fig5.csv", "lr")}
+"""Table 4 of You et al. has 8K at 0.6 with LARS, the legend of Figure 5 at 6.4 without."""
+
+
+@papers
+def test_declared_runs_have_the_settings_of_their_reference_rows(paper):
+    declared = {s.arm: s for s in paper.runs("paper", seeds=1).values()}
+    for row in references(paper).to_dict("records"):
+        spec = declared.get(row["arm"])
+        for name in ("batch_size", "lr", "epochs", "warmup_epochs", "warmup"):
+            if spec is None or pd.isna(row.get(name)) or not hasattr(spec, name):
+                continue
+            if (paper.key, row["file"], name) not in CONTRADICTED:
+                ours = getattr(spec, name)
+                assert row[name] == (ours if isinstance(ours, str) else pytest.approx(ours, rel=1e-3)), (spec.arm, name)
+
+
 @papers
 def test_reference_files_have_one_layout_and_no_contradictions(paper):
     table = references(paper)

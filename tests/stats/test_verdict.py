@@ -276,6 +276,23 @@ def test_only_the_stretch_asked_for_is_compared(lab):
     assert values(one(lab, whole, rows, history)) == pytest.approx([0, 4])
 
 
+def test_what_comes_after_the_stretch_is_not_compared(lab):
+    rows = lab.rows({"b-1": 10, "b-2": 10, "b-4": 10})
+    history = lab.history(rows, {})
+    late = history["epoch"] > 6
+    history.loc[late & history["run_id"].str.startswith("b-4"), "train/error"] += 40
+    first_half = OVERLAP.replace("over = [0.2, 1.0]", "over = [0.0, 0.5]")
+    assert values(one(lab, first_half, rows, history)) == pytest.approx([0, 0])
+
+
+def test_a_curve_can_be_held_against_one_of_another_metric(lab):
+    text = HEAD.replace("no_numbers", 'metric = "val/error"\nno_numbers') + '[[claim.test]]\nrule = "greater"\n'
+    text += 'a = [{ arm = "b-2", metric = "precise", against = "b-{base}", against_metric = "val/error" }]\n'
+    rows = lab.rows({"b-1": 10, "b-2": 10})
+    history = lab.history(rows, {}, metric="val/error").assign(precise=lambda t: t["val/error"] + 3)
+    assert one(lab, text, rows, history)["ours"] == pytest.approx(3.0)
+
+
 def test_the_curve_of_a_diverged_run_stays_at_chance(lab):
     rows = lab.rows({"b-1": 10, "b-2": 10, "b-4": 10}, diverged=("b-4",))
     history = lab.history(rows, {})
