@@ -17,16 +17,22 @@ METRICS = ("train/error", "val/error", "val/loss")
 def changed_rows(paper: Paper, specs: Iterable[RunSpec], results: Path) -> list[dict[str, Any]]:
     """One row for an arm and a metric: mean ± standard deviation (runs) as set, and as declared over the same seeds.
 
-    ``specs`` are those of the command; the runs of them that are done are read from their folders, the declared ones
-    from the snapshot. Metrics are METRICS and the one by which the paper's settings are chosen, where a run has them.
+    ``specs`` are those of the command. Runs that are done are read from their folders, declared ones that have none from
+    the snapshot. Metrics are METRICS and the one by which the paper's settings are chosen, where a run has them.
     """
     from shared.runs import table
     from shared.workflow.outcome import stored
 
+    specs = tuple(specs)
     mine, _ = table.collate(results, paper.key, runs={s.run_id for s in specs})
-    theirs, _ = stored(paper, results)
     if not len(mine):
         return []
+    declared = {s.run_id for preset in {s.preset for s in specs} for s in paper.runs(preset).values()}
+    here, _ = table.collate(results, paper.key, runs=declared)
+    kept, _ = stored(paper, results)
+    if len(kept):
+        kept = kept[kept["run_id"].isin(declared - set(here["run_id"] if len(here) else ()))]
+    theirs = pd.concat([part for part in (here, kept) if len(part)]) if len(here) or len(kept) else kept
     metrics = [m for m in dict.fromkeys((*METRICS, paper.chosen_by)) if m in mine and mine[m].notna().any()]
     found = []
     for (preset, arm), runs in mine.groupby(["preset", "arm"], sort=False):

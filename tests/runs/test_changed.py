@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
@@ -24,11 +25,14 @@ def made(results, spec, errors):
     return spec
 
 
-def test_an_arm_as_set_stands_beside_the_same_seeds_as_declared(tmp_path):
+@pytest.mark.parametrize("collated", [True, False], ids=["from the snapshot", "from the runs"])
+def test_an_arm_as_set_stands_beside_the_same_seeds_as_declared(tmp_path, collated):
     for seed, error in ((1, 10.0), (2, 12.0), (3, 50.0)):
         made(tmp_path, toy.spec(seed), (90.0, error))
-    rows, history = table.collate(tmp_path, "toy", runs=set(toy.PAPER.runs("smoke")))
-    snapshot.save(rows, history, tmp_path, "toy", keep=set(toy.PAPER.runs("smoke")))
+    if collated:  # as in a clone, which has the rows and not the runs
+        rows, history = table.collate(tmp_path, "toy", runs=set(toy.PAPER.runs("smoke")))
+        snapshot.save(rows, history, tmp_path, "toy", keep=set(toy.PAPER.runs("smoke")))
+        shutil.rmtree(tmp_path / "runs")
     tried = [made(tmp_path, toy.spec(seed).but(lr=2.0), (80.0, error)) for seed, error in ((1, 20.0), (2, 24.0))]
 
     found = {row["metric"]: row for row in changed_rows(toy.PAPER, tried, tmp_path)}
