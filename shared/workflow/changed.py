@@ -17,7 +17,7 @@ METRICS = ("train/error", "val/error", "val/loss")
 def changed_rows(paper: Paper, specs: Iterable[RunSpec], results: Path) -> list[dict[str, Any]]:
     """One row for an arm and a metric: mean ± standard deviation (runs) as set, and as declared over the same seeds.
 
-    ``specs`` are those of the command. Runs that are done are read from their folders, declared ones that have none from
+    ``specs`` are those of the command. Runs that are done are read from their folders, declared ones without one from
     the snapshot. Metrics are METRICS and the one by which the paper's settings are chosen, where a run has them.
     """
     from shared.runs import table
