@@ -158,7 +158,10 @@ class Allreduce:
 
 
 def ring_allreduce(buffers: np.ndarray) -> Allreduce:
-    """Ring (bucket) sum of ``buffers`` ``[p, b]`` (§4.1): 2(p−1) steps, 2(p−1)/p·b elements sent by each server."""
+    """Ring (bucket) sum of ``buffers`` ``[p, b]`` (§4.1): 2(p−1) steps, 2(p−1)/p·b elements sent by each server.
+
+    ``sent`` is in bytes.
+    """
     held, sent = _start(buffers)
     p = len(held)
     for reduce in (True, False):

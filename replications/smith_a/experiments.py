@@ -72,7 +72,7 @@ def paper_spec(
     arm: str, batch: int, seed: int, *, convention: Convention = CHOSEN, eps: float = 1.0, momentum: float = 0.9,
     n: int = 1000, width: int = 800, l2: float = 0.0, **changes,
 ) -> SmithASpec:  # fmt: skip
-    """§5: N random MNIST images, 784-800-10 relu net, constant rate ε, 10,000/ε updates.
+    """§4 and §5: N random MNIST images, 784-800-10 relu net, constant rate ε, 10,000/ε updates.
 
     L2 is the paper's λ on the summed cost, hence λ/N on the mean.
     """

@@ -50,7 +50,8 @@ PAPER = Paper(
         "The rate of vanilla SGD is that of SGD with momentum, so its noise scale is a tenth; the paper's panel does "
         "not say. That it follows Figure 1 is our reading.",
         "Running averages of batch norm take an update for each ghost batch; how the paper does it is not known. "
-        "Without ghost batches they take one a batch and lag by an epoch at the cap, hence B2-ghost-precise.",
+        "Without ghost batches they take one a batch and lag by an epoch at the cap, hence B2-ghost-precise. "
+        "Recomputed, the statistics of a net without them are over 1,024 images at a time, whatever it trains with.",
         "Seeds are 6 to 10: ten runs of `decay` and `hybrid` with seeds 1 to 5 had been looked at before the contrasts "
         "were paired by seed, and judge nothing.",
         "Runs last 200 epochs, as in the recipe that the paper inherits; its curves end at about 205.",

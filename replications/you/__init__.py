@@ -44,7 +44,9 @@ PAPER = Paper(
         "factor (`input_scale`), in place of a mean image. ResNet-50's stay standardised at every scale; the authors' "
         "are a fifth of that, which its batch norm takes out again but for ε.",
         "Weight decay of AlexNet without batch norm is not stated (at 4K and 8K without LARS the table leaves it "
-        "blank): 5e-4 of everything, as for AlexNet-BN. So are the momentum and the first rate of its warm-up.",
+        "blank): 5e-4 of everything, as for AlexNet-BN.",
+        "Table 5's longer runs keep the warm-up's epochs, half the share of 200 of what it is of 100, and running "
+        "batch-norm averages take the first chunk of each batch; of both the paper says nothing.",
         "Runs are in 32-bit floats; the paper's large batches are stored in 16 bits with the loss scaled by 1,000.",
         "Extended augmentation varies scale and aspect ratio, as the text says; the authors' code resizes to a random "
         "224 to 256 (or 272) pixels before it crops.",

@@ -106,7 +106,7 @@ NETS = {
     "cifar-plain": Net(None, _small("none", 63.0), _LRN, 0.0025, data="cifar10-any", normalised=False),
     "cifar-resnet-50": Net(None, _RESNET, _RES, 0.025, 1.0, data="cifar10-any"),
 }  # fmt: skip
-"""Pixels are on the authors' scale: 255 (LRN) or 255/256 (BN) times the standard deviation of the data.
+"""The AlexNets' pixels are on the authors' scale: 255 (LRN) or 255/256 (BN) times the standard deviation of the data.
 
 The residual net's grids were moved up by a factor of two after their first run, whose best rates at the batch for 32K
 lay at their upper ends, for SGD and for LARS.

@@ -150,7 +150,7 @@ def schedule() -> Cases:
 
 
 def initial_norms() -> Cases:
-    """Table 2 (E1, E2): norms of the authors' fillers against those printed at iteration 1."""
+    """Table 2 (E1): norms of the authors' fillers against those printed at iteration 1."""
     cases: Cases = []
     for layer, (weights, std, biases, value) in FILLERS.items():
         norms = {"weight": method.gaussian_norm(std, weights), "bias": method.constant_norm(value, biases)}
@@ -214,7 +214,7 @@ def growth_of_rates() -> Cases:
 
 
 def misprints() -> Cases:
-    """Numbers of the paper that contradict each other (E6, E8, E10, E11)."""
+    """Numbers of the paper that contradict each other (E4)."""
     lars = {b: printed("table3", f"alexnet-bn-{b}-lars") for b in ("512", "4k", "32k")}
     v3 = {b: _lr("table4", f"resnet-50-{b}-lars-v3") for b in TORCHLARS}
     eight = [float(r["mean"]) for r in PAGES.rows("table1") if r["arm"].startswith("alexnet-bn-8k")]

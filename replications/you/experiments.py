@@ -47,7 +47,7 @@ TUNE_SEED = 101
 """Of the runs that choose rates and of the trials: nothing is chosen on a run that is judged."""
 HELD_OUT = {"reduced": 4000, "smoke": 100}
 PLATEAU = ("x0.25", "x0.5", "x0.71", "x1.41", "x2", "x4")
-"""Figure 4 at reduced scale: γ in units of the chosen one. In the paper: every γ but the best, and 26."""
+"""Figure 4 at reduced scale: γ in units of the chosen one. In the paper: every γ plotted but the best."""
 PLOTTED = {HUGE: range(10, 32), MOST: range(8, 33)}
 UNPLOTTED = {HUGE: (26,), MOST: (9, 26)}
 LENGTHS = ("125%", "150%", "175%", "200%")

@@ -51,7 +51,7 @@ def learning_rate(
     power: float = 2.0,
     jump: bool = True,
 ) -> float:
-    """γ of update number ``step`` (from 0) of ``steps``: a linear warm-up, then polynomial decay (Algorithm 1).
+    """γ of update number ``step`` (from 0) of ``steps``: a linear warm-up, then the polynomial decay of Algorithm 1.
 
     Warm-up goes from ``warmup_lr`` towards γ_0 (``lr``) over ``warmup_steps`` updates. With ``jump``, as in the
     authors' code, the decay counts from update 0 all the same, so that at the end of the warm-up the rate falls at

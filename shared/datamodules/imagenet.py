@@ -1,7 +1,7 @@
 """ImageNet and other folders of images too big for memory: decoded by worker processes, cropped to 224×224.
 
-The augmentation is the usual one (Goyal et al. 2017, section 5.1; He et al. 2016): random crop of 8–100 % of the area
-with aspect 3/4–4/3, mirrored half the time; evaluation on the central crop after scaling the shorter side to 256.
+The augmentation is GoogLeNet's as in fb.resnet.torch (Goyal et al. 2017, section 5.1): random crop of 8–100 % of the
+area with aspect 3/4–4/3, mirrored half the time; evaluation on the central crop after scaling the shorter side to 256.
 ``imagenet-crop`` is Caffe's (You et al. 2017): scaled to 256×256 whatever the aspect, a crop of 224×224 at a random
 place or, to evaluate, in the middle.
 Each sample's draw is seeded by (seed, epoch, sample id): workers, ranks and resuming cannot matter.

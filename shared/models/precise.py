@@ -16,7 +16,8 @@ def precise_bn(model: nn.Module, batches: Iterable[Tensor]) -> Iterator[nn.Modul
     """Within the context the running statistics are plain averages of chunk statistics over ``batches``.
 
     ``batches`` yields images [b, C, H, W] (or tuples that start with them) as they are trained on; chunks hold the
-    layers' ``bn_batch`` samples and count equally, variances are unbiased within the chunk, as while training.
+    layers' ``bn_batch`` samples (None: a batch as it is given) and count equally, variances are unbiased within the
+    chunk, as while training.
     The model is in evaluation mode inside; mode, running statistics and queues are restored on exit.
     Raises ValueError when there are no batches, and for layers that evaluate by batch statistics.
     """

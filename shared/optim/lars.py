@@ -34,7 +34,7 @@ class Layer(NamedTuple):
 
 
 class LARS(Optimizer):
-    """Layer-wise adaptive rate scaling; the defaults are Algorithm 1 as printed, with its η.
+    """Layer-wise adaptive rate scaling; the defaults are Algorithm 1 as the ICLR submission prints it; v3 leaves η out.
 
     Args:
         params: parameters, or groups of them that may set any option below for themselves.
