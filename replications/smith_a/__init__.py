@@ -41,8 +41,8 @@ PAPER = Paper(
         "fails too, are as far from it.",
         "With momentum that averages, the noise scale does not depend on m, so no 1/(1 − m) law is expected of the "
         "main arm; the law is tested with summed gradients at ε = 0.1, where ε/(1 − m) goes from 0.1 to 4 and m = 0.9 "
-        "is the main curve itself (from v = 0, averaging at ε is summing at ε(1 − m)). The paper's Figure 7 has ε = 1; in as many updates, 10,000, "
-        "ours have a tenth of its ε × updates at every m, and the smallest effective rates stop the earliest.",
+        "is the main curve itself (from v = 0, averaging at ε is summing at ε(1 − m)). The paper's Figure 7 has ε = 1: "
+        "in as many updates, 10,000, ours have a tenth of its ε × updates at every m.",
         "Training images and start are drawn by seed and shared by every batch of that seed.",
         "An epoch is a permutation of the images cut into batches, without what is left over; batches drawn afresh, "
         "with and without replacement, are arms of their own.",
