@@ -49,8 +49,8 @@ def simple(trainer: pl.Trainer) -> bool:
     )
 
 
-def _pass_on(trainer: pl.Trainer, number: int, _: object) -> None:
-    """SIGTERM for the ranks that this process started; Lightning's own would then wait for the others' answer."""
+def signal_ranks(trainer: pl.Trainer, number: int, _: object = None) -> None:
+    """Send a signal to the ranks that this process started. Lightning's own handler would then wait for an answer."""
     launcher: Any = trainer.strategy.launcher
     if launcher is not None:
         launcher.kill(number)
@@ -70,7 +70,7 @@ class EpochLoop(_TrainingEpochLoop):
         given = trainer.fit_loop.epoch_loop
         trainer.fit_loop.epoch_loop = cls(trainer, given.min_steps, given.max_steps)
         signals: Any = trainer._signal_connector
-        signals._sigterm_notifier_fn = partial(_pass_on, trainer)
+        signals._sigterm_notifier_fn = partial(signal_ranks, trainer)
 
     def on_run_start(self, data_fetcher: Any) -> None:
         super().on_run_start(data_fetcher)

@@ -27,7 +27,7 @@ from shared.datamodules import make_datamodule
 from shared.datamodules.module import RunData
 from shared.datamodules.order import accumulation
 from shared.files import write_atomically
-from shared.loop import EpochLoop
+from shared.loop import EpochLoop, signal_ranks
 from shared.models import build, indivisible, set_deferred
 from shared.models.ghost import ghost_layers
 from shared.module import ClassifierModule
@@ -285,9 +285,7 @@ def _together(trainer: pl.Trainer) -> Iterator[None]:
     try:
         yield
     except Exception:
-        launcher: Any = trainer.strategy.launcher
-        if launcher is not None and getattr(launcher, "procs", None):
-            launcher.kill(signal.SIGKILL)
+        signal_ranks(trainer, signal.SIGKILL)
         raise
 
 

@@ -158,9 +158,11 @@ class RunData(pl.LightningDataModule):
     def val_dataloader(self) -> Any:
         self.setup()
         rank, world = self._place()
-        if not len(self._eval_loader(world - 1, world)):  # it would miss the reductions, where the others wait
+        mine = self._eval_loader(rank, world)
+        least = mine if rank == world - 1 else self._eval_loader(world - 1, world)
+        if not len(least):  # that rank would miss the reductions, where the others wait
             raise DataError(f"{self.data_name}: {world} devices are more than its batches to evaluate; take fewer")
-        return self._eval_loader(rank, world)
+        return mine
 
     def train_batches_for_statistics(self, n: int, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """``(images, labels)`` of min(n, train_size) training images in batches of ``batch``, for precise BN.

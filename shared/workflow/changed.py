@@ -23,15 +23,15 @@ def changed_rows(paper: Paper, specs: Iterable[RunSpec], results: Path) -> list[
     from shared.runs import table
     from shared.workflow.outcome import stored
 
-    specs = tuple(specs)
-    mine, _ = table.collate(results, paper.key, runs={s.run_id for s in specs})
-    if not len(mine):
+    presets = {s.run_id: s.preset for s in specs}
+    declared = {run_id for preset in set(presets.values()) for run_id in paper.runs(preset)}
+    both, _ = table.collate(results, paper.key, runs=declared | set(presets))
+    if not len(both) or not both["run_id"].isin(presets).any():
         return []
-    declared = {s.run_id for preset in {s.preset for s in specs} for s in paper.runs(preset).values()}
-    here, _ = table.collate(results, paper.key, runs=declared)
+    mine, here = both[both["run_id"].isin(presets)], both[both["run_id"].isin(declared)]
     kept, _ = stored(paper, results)
     if len(kept):
-        kept = kept[kept["run_id"].isin(declared - set(here["run_id"] if len(here) else ()))]
+        kept = kept[kept["run_id"].isin(declared - set(here["run_id"]))]
     theirs = pd.concat([part for part in (here, kept) if len(part)]) if len(here) or len(kept) else kept
     metrics = [m for m in dict.fromkeys((*METRICS, paper.chosen_by)) if m in mine and mine[m].notna().any()]
     found = []

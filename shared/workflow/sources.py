@@ -39,15 +39,18 @@ def ready(specs: Iterable[RunSpec]) -> Iterator[str]:
     """Fetch, verify and decode every data set, and say where it is; at the end DataError for all that cannot be had."""
     from shared.datamodules import SOURCES, DataError, load
 
-    specs = list(specs)
-    absent = missing(specs)
-    for name in dict.fromkeys(s.data.name for s in specs if s.data.name not in absent):
-        where = locate(name)
+    problems: list[str] = []
+    for name in dict.fromkeys(s.data.name for s in specs):
+        try:
+            where = locate(name)
+        except DataError as problem:
+            problems.append(str(problem))
+            continue
         if name in SOURCES and SOURCES[name].read is None:
             yield f"{name}: {where}"
             continue
         arrays = load(name)
         place = f"{where}" if where.parts else "inside a library"
         yield f"{name}: {place}, {len(arrays.train_y)} + {len(arrays.test_y)} images, sha256 {arrays.sha256[:12]}"
-    if absent:
-        raise DataError("\n".join(dict.fromkeys(map(str, absent.values()))))
+    if problems:
+        raise DataError("\n".join(dict.fromkeys(problems)))
