@@ -16,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 Scalar = bool | int | float | str
 Preset = Literal["paper", "reduced", "smoke"]
 PRESETS: tuple[Preset, ...] = ("paper", "reduced", "smoke")
+FORWARD = 0.35
+"""Cost of evaluating an image, in units of training on it (one pass of three); for forecasts alone."""
 
 
 class SpecError(ValueError):

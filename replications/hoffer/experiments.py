@@ -19,7 +19,7 @@ from typing import Any
 
 from replications.hoffer import method
 from shared.paper import Sweep
-from shared.spec import DataSpec, Frozen, ModelSpec, OptimizerSpec, Preset, RunSpec
+from shared.spec import FORWARD, DataSpec, Frozen, ModelSpec, OptimizerSpec, Preset, RunSpec
 
 PROTOCOL = 1
 MIXED = 2
@@ -66,7 +66,7 @@ class HofferSpec(RunSpec):
 
     def extra_samples(self, train_size: int) -> float:
         p = self.potential
-        return 0.35 * p.images * p.directions if p else 0.0  # forward passes alone
+        return FORWARD * p.images * p.directions if p else 0.0
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from replications.keskar.method import large_batch
-from shared.curvature.declare import Measure, Sharp
-from shared.spec import DataSpec, ModelSpec, OptimizerSpec, RunSpec
+from shared.curvature.declare import POINTS, Measure, Sharp
+from shared.spec import FORWARD, DataSpec, ModelSpec, OptimizerSpec, RunSpec
 
 PROTOCOL = 1
 MIXED = 2
@@ -15,8 +15,6 @@ batch norm by the evaluated batch saw half of the classes at a time."""
 SMALL = 256
 LR = 1e-3
 """Keras' default for Adam, which the released code uses; the paper states no rate."""
-SLICES = 25
-"""Points on a line or curve between two solutions: ``paths.ALPHAS``, without what that imports."""
 WARM = (1, 2, 5, 10, 20, 40)
 """Small-batch epochs before the switch to the large batch (Fig 5, thinned)."""
 
@@ -44,7 +42,7 @@ class KeskarSpec(RunSpec):
         measures = (m for m in (self.measure, self.second) if m)
         again = float((self.inner_steps - 1) * train_size * (self.epochs or 0))
         if self.task in ("line", "curve"):
-            again += 0.35 * SLICES * train_size  # forward passes alone
+            again += FORWARD * POINTS * train_size
         return again + sum(m.samples(train_size, self.epochs or 1) for m in measures)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from replications.smith_a.method import momentum_gain
-from shared.spec import Frozen, RunSpec
+from shared.spec import FORWARD, Frozen, RunSpec
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class SmithASpec(RunSpec):
         """A λ costs about a second, and a parent of ``b-opt`` an evaluation."""
         if self.task == "evidence":
             return 1e5 * (self.evidence or Evidence()).lambdas[2]
-        return 0.35 * self.held_out * len(self.parents) if self.task == "b-opt" else 0.0
+        return FORWARD * self.held_out * len(self.parents) if self.task == "b-opt" else 0.0
 
     @property
     def takes_diverged(self) -> bool:

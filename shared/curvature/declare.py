@@ -8,6 +8,8 @@ from pydantic import model_validator
 
 from shared.spec import Frozen
 
+POINTS = 25
+"""Points on a line or curve between two solutions, as in Keskar's code (``paths.ALPHAS``)."""
 LAST = -1
 """In ``Measure.at``: the end of training, wherever that is."""
 

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 from scipy.special import cosdg, sindg
 
+from shared.curvature.declare import POINTS
 from shared.curvature.objective import CurvatureError, Objective
 
-ALPHAS = np.linspace(-1, 2, 25)
+ALPHAS = np.linspace(-1, 2, POINTS)
 """The grid of the authors' code; 0 (small batch) and 1 (large batch) are points of it."""
 
 Path = Callable[[float], np.ndarray]

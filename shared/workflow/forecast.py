@@ -13,12 +13,10 @@ from typing import Any
 from shared.datasets import KNOWN
 from shared.files import write_atomically
 from shared.pace import Pace
-from shared.spec import Execution, RunSpec, flatten
+from shared.spec import FORWARD, Execution, RunSpec, flatten
 
 PACK_S, RUN_S = 12.0, 2.0
 """Seconds to import everything, once a process, and to open and close one run's record."""
-FORWARD = 0.35
-"""Cost of evaluating an image, in units of training on it (one pass of three)."""
 
 
 def sizes(spec: RunSpec) -> tuple[int, int] | None:

@@ -12,32 +12,10 @@ from shared.report.claims import OUTCOMES
 from shared.stats import verdict as module
 from shared.stats.claims import ClaimError
 from shared.stats.verdict import KEYS, verdicts
+from tests.stats.lab import COLD, HEAD, NONE, OVERLAP, RISE, SAME, one, values
 
-HEAD = """
-[[claim]]
-id = "X1"
-where = "Table 1"
-says = "Something."
-presets = { paper = "full", reduced = "direction" }
-no_numbers = "made up"
-"""
-COLD = HEAD + '[[claim.test]]\nrule = "greater"\na = "b-2-cold"\nb = "b-2"\nmargin = 0.5\n'
-SAME = HEAD + '[[claim.test]]\nrule = "equivalent"\na = "b-{good}"\nb = "b-{base}"\nmargin = 0.5\n'
-RISE = HEAD + '[[claim.test]]\nrule = "monotone"\narms = ["b-{large}", "b-{bad}"]\n'
-OVERLAP = HEAD.replace("no_numbers", 'metric = "train/error"\nno_numbers')
-OVERLAP += '[[claim.test]]\nrule = "curves_overlap"\na = "b-{good}"\nb = "b-{base}"\nover = [0.2, 1.0]\nmargin = 1.0\n'
 EXACT = '[[claim]]\nid = "R1"\nwhere = "§3"\nsays = "Exact."\nno_numbers = "identity"\n'
 EXACT += '[[claim.test]]\nrule = "exact"\ncheck = "good"\n'
-NONE = pd.DataFrame()
-
-
-def one(lab, claims, rows, history=NONE, **options):
-    (found,) = verdicts(lab.paper(claims), rows, history, **options)
-    return found
-
-
-def values(found) -> list[float]:
-    return [part["value"] for part in found["ours"]]
 
 
 @pytest.mark.parametrize(

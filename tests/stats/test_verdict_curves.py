@@ -2,32 +2,9 @@
 
 from __future__ import annotations
 
-import pandas as pd
 import pytest
 
-from shared.stats.verdict import verdicts
-
-HEAD = """
-[[claim]]
-id = "X1"
-where = "Figure 1"
-says = "Something."
-presets = { paper = "full", reduced = "direction" }
-metric = "train/error"
-no_numbers = "made up"
-"""
-OVERLAP = HEAD + '[[claim.test]]\nrule = "curves_overlap"\na = "b-{good}"\nb = "b-{base}"\n'
-OVERLAP += "over = [0.2, 1.0]\nmargin = 1.0\n"
-NONE = pd.DataFrame()
-
-
-def one(lab, claims, rows, history=NONE):
-    (found,) = verdicts(lab.paper(claims), rows, history)
-    return found
-
-
-def values(found) -> list[float]:
-    return [part["value"] for part in found["ours"]]
+from tests.stats.lab import OVERLAP, TRAIN, one, values
 
 
 def test_curves_that_overlap_and_curves_that_do_not(lab):
@@ -59,7 +36,7 @@ def test_what_comes_after_the_stretch_is_not_compared(lab):
 
 
 def test_a_curve_can_be_held_against_one_of_another_metric(lab):
-    text = HEAD.replace("train/error", "val/error") + '[[claim.test]]\nrule = "greater"\n'
+    text = TRAIN.replace("train/error", "val/error") + '[[claim.test]]\nrule = "greater"\n'
     text += 'a = [{ arm = "b-2", metric = "precise", against = "b-{base}", against_metric = "val/error" }]\n'
     rows = lab.rows({"b-1": 10, "b-2": 10})
     history = lab.history(rows, {}, metric="val/error").assign(precise=lambda t: t["val/error"] + 3)
@@ -76,7 +53,7 @@ def test_the_curve_of_a_diverged_run_stays_at_chance(lab):
 
 
 def test_distances_of_curves_can_be_compared_seed_by_seed(lab):
-    text = HEAD + '[[claim.test]]\nrule = "greater"\n'
+    text = TRAIN + '[[claim.test]]\nrule = "greater"\n'
     text += 'a = [{ arm = "b-8", against = "b-{base}" }]\nb = [{ arm = "b-2", against = "b-{base}" }]\n'
     rows = lab.rows({"b-1": 10, "b-2": 10, "b-8": 10})
     found = one(lab, text, rows, lab.history(rows, {"b-2": 0.5, "b-8": -2.0}))
@@ -85,7 +62,7 @@ def test_distances_of_curves_can_be_compared_seed_by_seed(lab):
 
 
 def test_a_distance_beyond_its_margin_has_no_sign_to_fall_back_on(lab):
-    text = HEAD + '[[claim.test]]\nrule = "greater"\n'
+    text = TRAIN + '[[claim.test]]\nrule = "greater"\n'
     text += 'a = [{ arm = "b-8", against = "b-{base}" }]\nmargin = 1.0\n'
     rows = lab.rows({"b-1": 10, "b-8": 10})
     assert one(lab, text, rows, lab.history(rows, {"b-8": 0.5}))["outcome"] == "not-reproduced"

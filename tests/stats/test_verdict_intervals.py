@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shared.stats.intervals import against_printed, difference
-from tests.stats.test_verdict import COLD, RISE, SAME, one
+from tests.stats.lab import COLD, RISE, SAME, one
 
 
 def printed(numbers: str) -> str:

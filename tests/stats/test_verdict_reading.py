@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pandas as pd
 import pytest
 
 from replications import PAPERS
@@ -11,24 +10,8 @@ from shared.stats.chance import at_chance
 from shared.stats.claims import load_claims
 from shared.stats.intervals import difference
 from shared.stats.reference import references
-from shared.stats.verdict import outcome_of, verdicts
-
-HEAD = """
-[[claim]]
-id = "X1"
-where = "Table 1"
-says = "Something."
-presets = { paper = "full", reduced = "direction" }
-no_numbers = "made up"
-"""
-RISE = HEAD + '[[claim.test]]\nrule = "monotone"\narms = ["b-{large}", "b-{bad}"]\n'
-SAME = HEAD + '[[claim.test]]\nrule = "equivalent"\na = "b-{good}"\nb = "b-{base}"\nmargin = 0.5\n'
-NONE = pd.DataFrame()
-
-
-def one(lab, claims, rows, history=NONE):
-    (found,) = verdicts(lab.paper(claims), rows, history)
-    return found
+from shared.stats.verdict import outcome_of
+from tests.stats.lab import HEAD, NONE, RISE, SAME, one
 
 
 @pytest.mark.parametrize(
