@@ -225,13 +225,3 @@ def _send(held: np.ndarray, sent: np.ndarray, source: int, target: int, part: sl
     message = held[source, part]
     held[target, part] = held[target, part] + message if add else message
     sent[source] += message.nbytes
-
-
-# Metric
-
-
-def median_of_last(errors: Sequence[float], last: int = 5) -> float:
-    """A run's error: the median of its last five evaluations (§5.1), which are then averaged over five runs."""
-    if len(errors) < last:
-        raise ValueError(f"the metric needs {last} evaluations, there are {len(errors)}")
-    return float(np.median(np.asarray(errors, dtype=float)[-last:]))

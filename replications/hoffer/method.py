@@ -76,12 +76,6 @@ def update_covariance(gradients: np.ndarray, lr: float, batch: int, variance: fl
     return lr**2 / batch * (1 + variance) * gradients.T @ gradients / len(gradients)
 
 
-def clipped(gradient: np.ndarray, limit: float = CLIP) -> np.ndarray:
-    """The gradient, scaled down to an L2 norm of ``limit`` where it is longer."""
-    norm = float(np.linalg.norm(gradient))
-    return gradient if norm <= limit else gradient * (limit / norm)
-
-
 def momentum_gain(steps: int, momentum: float) -> float:
     """Mean gain of a momentum buffer over ``steps`` updates that start from an empty one; 1/(1 − m) for ever on.
 

@@ -15,7 +15,6 @@ from replications.goyal.method import (
     halving_doubling_allreduce,
     iterations,
     learning_rate,
-    median_of_last,
     reference_step,
     ring_allreduce,
     scaled_lr,
@@ -269,16 +268,3 @@ def test_both_allreduces_send_the_same_bytes_but_halving_takes_fewer_steps(p):
 def test_allreduce_rejects_a_flat_array():
     with pytest.raises(ValueError, match=r"one buffer a server.*shape \(3,\)"):
         ring_allreduce(np.ones(3))
-
-
-# Metric
-
-
-def test_the_metric_is_the_median_of_the_last_five_not_the_best_or_the_last():
-    assert median_of_last([10.0, 90, 24, 23, 27, 25, 26]) == 25
-    assert median_of_last([3.0, 1, 2], last=3) == 2
-
-
-def test_the_metric_needs_five_evaluations():
-    with pytest.raises(ValueError, match="needs 5 evaluations, there are 4"):
-        median_of_last([1.0, 2, 3, 4])
