@@ -8,7 +8,7 @@ import subprocess
 import pandas as pd
 import pytest
 
-from shared.stats.posthoc import claim_lines, posthoc
+from shared.stats.posthoc import posthoc
 from shared.stats.verdict import verdicts
 
 TEXT = """# head
@@ -63,14 +63,6 @@ def ask(folder, claim, *revs):
     return posthoc(folder, folder / "claims.toml", claim, revs)
 
 
-def test_lines_of_a_claim_stop_before_the_next_ones_comment():
-    lines = TEXT.splitlines()
-    first, last = claim_lines(TEXT, "A")
-    assert (lines[first - 1], lines[last - 1]) == ("[[claim]]", "margin = 0.1")
-    assert lines[claim_lines(TEXT, "B")[0]] == 'id = "B"'
-    assert claim_lines(TEXT, "C") is None
-
-
 def test_only_the_edited_claim_becomes_post_hoc(repo):
     before = commit(repo, TEXT)
     after = commit(repo, TEXT.replace("margin = 0.1", "margin = 0.2"))
@@ -94,7 +86,9 @@ def test_an_uncommitted_edit_is_post_hoc(repo):
         ('no_numbers = "made up"', 'no_numbers = "invented" # by us', False),
         ("[[claim.test]]", "# a remark\n\n[[claim.test]]", False),
         ("[[claim.test]]", 'requires = ["B"]\nonce = true\nown = true\n[[claim.test]]', False),
+        ('a = "b-2-cold"\nb = "b-2"\n', 'b  =  "b-2"\na = "b-2-cold"\n', False),
         ("says = ", 'says = "No." # says = ', True),
+        ("margin = 0.1\n", "", True),
         ('a = "b-2-cold"', 'a = "b-2-cool"', True),
         ("margin = 0.1", "margin = 0.2 # where", True),
         ('no_numbers = "made up"', 'numbers = { "b-2" = { mean = 1.0, tag = "V" } }', True),
@@ -106,6 +100,24 @@ def test_only_what_is_claimed_and_how_it_is_judged_counts_as_an_edit(repo, old, 
     assert ask(repo, "A", before).posthoc is counts
     commit(repo, TEXT.replace(old, new, 1))
     assert ask(repo, "A", before).posthoc is counts
+
+
+def test_a_claim_that_its_runs_do_not_know_is_post_hoc(repo):
+    """Another stood in its place, or its file did not exist."""
+    without = commit(repo, TEXT.replace('id = "A"', 'id = "Z"'))
+    git(repo, "rm", "-q", "claims.toml")
+    git(repo, "commit", "-q", "-m", "x")
+    before = git(repo, "rev-parse", "HEAD")
+    commit(repo, TEXT)
+    assert [ask(repo, claim, rev).posthoc for claim in "AB" for rev in (without, before)] == [True, True, False, True]
+
+
+def test_a_rule_that_was_dropped_after_the_runs_counts_as_an_edit(repo):
+    more = '[[claim.test]]\nrule = "greater"\na = "b-2-cold"\nb = "b-4"\n\n# about B'
+    before = commit(repo, TEXT.replace("\n# about B", more))
+    commit(repo, TEXT)
+    assert ask(repo, "A", before).posthoc is True
+    assert ask(repo, "B", before).posthoc is False
 
 
 def test_where_git_cannot_tell_it_says_so(repo, tmp_path_factory):
