@@ -190,8 +190,9 @@ class Claim(Strict):
     """What it compares was chosen once for all seeds (a tuned rate): however many runs repeat it, n is 1, and one has
     no spread. It never makes a claim hold."""
     late: bool = False
-    """Post hoc whatever git shows: some of the declared seeds had run. Git forgets that when they are trained again, as
-    in every clone, and does not see it where what was edited is a role in the code."""
+    """Post hoc whatever git shows: some of the declared seeds had run, or were added after a look at the others. Git
+    forgets that when they are trained again, as in every clone, and does not see it where what was edited is a role in
+    the code."""
     test: tuple[Test, ...] = ()
 
     @model_validator(mode="after")

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 POST_HOC = "post hoc"
-"""With this the reason of an outcome begins whose rule was written or edited after runs that it judges, or after runs
-whose nets these measure."""
+"""With this the reason of an outcome begins whose rule was written or edited after runs that it judges, after runs
+whose nets these measure, or whose seeds were added after a look."""
 REMARKS = frozenset({"where", "no_numbers", "not_run", "requires", "once", "own", "late"})
 """What changes nothing of what is claimed and how it is judged: where it stands, who claims it, why there are no
 numbers or no runs; and ``requires``, ``once`` and ``late``, which can take an outcome away or mark it and never give

@@ -2,7 +2,8 @@
 
 Levels: a rule holds at 5 % (one-sided, so the interval shown is the two-sided 90 % one). When k elementary tests must
 *all* hold, holding needs no correction (intersection–union); failing means that *one* of k fails, so each fails at
-5 %/k (Bonferroni), passed as ``refute``. Hence both a false "holds" and a false "fails" have probability ≤ 5 %.
+5 %/k (Bonferroni), passed as ``refute``. Hence both a false "holds" and a false "fails" have probability ≤ 5 %, as
+exactly as Welch's intervals keep their level: 5.6 % with three seeds against five, up to 8 % with two against five.
 """
 
 from __future__ import annotations
