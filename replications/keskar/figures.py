@@ -221,10 +221,9 @@ FIGURES = (
         key="fit",
         where="Beyond Table 3",
         title="Sharpness against how closely the training set is fitted",
-        caption="Ours alone: Metric 2.1 at ε = 1e-3 of every solution, whatever its rate, start and length; where LB "
-        "began at an iterate of SB (Figure 5) the points are diamonds by sign ascent. L-BFGS-B begins with a step "
-        "along the gradient, which vanishes as the loss does; sign-gradient ascent leaves x in any case. Where "
-        "L-BFGS-B lies orders of magnitude below it, the solver has stalled.",
+        caption="Ours alone: Metric 2.1 at ε = 1e-3 of every solution, whatever its rate, start and length. L-BFGS-B "
+        "begins with a step along the gradient, which vanishes as the loss does; sign-gradient ascent leaves x in any "
+        "case. Where L-BFGS-B lies orders of magnitude below it, the solver has stalled.",
         panels=(
             _solutions("L-BFGS-B, all images", "sharp/full@0.001"),
             _solutions("L-BFGS-B, 10,000", f"{PART}/full@0.001"),
@@ -232,6 +231,7 @@ FIGURES = (
             _solutions("L-BFGS-B", "sharp/full@0.001", arms="c1-{}*", preset="reduced"),
             _solutions("sign ascent", "sharp/full-sign@0.001", arms="c1-{}-maximisers", preset="reduced"),
         ),
+        also={"paper": "Where LB began at an iterate of SB (Figure 5) the points are diamonds by sign ascent."},
         sweep="f1-tables, tables, maximisers",
         draw="ends",
         x=LOSS,

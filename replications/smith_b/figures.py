@@ -52,12 +52,11 @@ FIGURES = (
         caption="In the paper: one curve against epochs, 80,000 against 34,500 and 29,000 updates. The paper's points "
         "are medians, of its growing batch.",
         panels=(
-            _schedules("(a) epochs", metric="train/loss", x="epoch"),
-            _schedules("(b) updates", metric="train/loss"),
+            _schedules("(a) epochs", metric="train/loss", x="epoch", x_label="epochs"),
+            _schedules("(b) updates", metric="train/loss", x_label="updates"),
         ),
         sweep="schedules",
         x=STEPS,
-        x_label="epochs (a), updates (b)",
         y_label="training cross-entropy",
         share_y=False,
         columns=2,

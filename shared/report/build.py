@@ -64,7 +64,8 @@ def build_report(
     """
     writer = _Writer(out_dir)
     listed = list(papers)
-    entries = [writer.paper(p, sources(p, data), claims.check(verdicts.get(p.key, ()))) for p in listed]
+    shown_rows = {p.key: sources(p, data) for p in listed}
+    entries = [writer.paper(p, shown_rows[p.key], claims.check(verdicts.get(p.key, ()))) for p in listed]
     scales = [s for s in PRESETS if any(s in e["scales"] for e in entries)]
     status = status_grid(listed, data, verdicts)
     environment = jinja2.Environment(
@@ -72,7 +73,8 @@ def build_report(
         lstrip_blocks=True, autoescape=False, keep_trailing_newline=True,
     )  # fmt: skip
     text = environment.get_template("report.md.j2").render(
-        title=TITLE, papers=entries, scales=scales, runs=sum(e["runs"] for e in entries), how=_how(),
+        title=TITLE, papers=entries, scales=scales, how=_how(),
+        stands_on=ledger.summary(s.rows for found in shown_rows.values() for s in found),
         status=writer.table(status), cross=_across(writer, entries) if len(entries) > 1 else "",
         questions=[
             {"table": writer.table(questions.grid(q, {p.key: short_name(p) for p in listed}, verdicts)),
@@ -100,7 +102,7 @@ def sources(paper: Paper, data: Tables) -> list[Source]:
 def status_grid(papers: Iterable[Paper], data: Tables, verdicts: Mapping[str, Iterable[claims.Verdict]]) -> Grid:
     """Papers × outcomes, one row for each scale that has runs or verdicts on runs.
 
-    Exact checks and claims not run are of no scale: they are counted in a paper's first row.
+    Exact checks and claims not run have no scale: they are counted in a paper's first row.
     """
     entries = []
     for paper in papers:
@@ -188,7 +190,7 @@ class _Writer:
             "setup": self.table(ledger.setup(source)),
             "figures": [self._figure(f, source) for f in shown],
             "tables": [self.table(grid) for _, grid in grids if grid.rows],
-            "lacking": f"Nothing is declared at this scale for {', '.join(lacking)}." if lacking else "",
+            "lacking": "; ".join(dict.fromkeys(lacking)),
             "tuning": self.table(tables.tuning(source, source.paper.chosen_by)),
             "choice": tables.choice(source),
             "deviations": self.table(ledger.deviations(source)),
@@ -213,7 +215,8 @@ class _Writer:
             return f"{head}: no finished runs of {lost}." + f" Run `{command}`." * bool(command)
         self.plots.append(drawn)
         gaps = f" Not run: {', '.join(drawn.gaps)}." if drawn.gaps else ""
-        return f"![{head}. {declared.caption}{gaps}](figures/{drawn.name}.svg)"
+        caption = " ".join(filter(None, (declared.caption, declared.also.get(source.preset))))
+        return f"![{head}. {caption}{gaps}](figures/{drawn.name}.svg)"
 
 
 def _about(source: Source) -> str:
@@ -322,6 +325,7 @@ def _across(writer: _Writer, entries: list[dict[str, Any]]) -> str:
     names = ("paper", 40, "left"), ("scales", 20, "left"), ("runs", 20, "right"), ("core-hours", 20, "right")
     columns = tuple(Column(*name) for name in names)
     rows = tuple((e["name"], ", ".join(e["scales"]) or "–", str(e["runs"]), f"{e['cost']:.2f}") for e in entries)
+    rows += (("all", "", str(sum(e["runs"] for e in entries)), f"{sum(e['cost'] for e in entries):.2f}"),)
     return writer.table(Grid("across", "Runs and cost", columns, rows))
 
 

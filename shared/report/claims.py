@@ -114,7 +114,7 @@ def not_run(verdicts: Sequence[Verdict], key: str) -> Grid:
             lead = "nearest, does not decide: " if mark == "nearest command" else ""
             told = f"{lead}`{command}`" if command else "nothing here decides it"
             together.setdefault((why, told), []).append(str(verdict["claim"]))
-    columns = (Column("claims", 44), Column("why", 32), Column("to run", 24))
+    columns = (Column("claims", 24), Column("why", 30), Column("to run", 46))
     rows = tuple((", ".join(ids), why, command) for (why, command), ids in together.items())
     return Grid(f"{key}-not-run", "Claims that were not run", columns, rows)
 

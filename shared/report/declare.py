@@ -9,7 +9,7 @@ spec: ``"kn={kn}, η={lr:g}"``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Literal
 
 from shared.spec import PRESETS, Preset, RunSpec
@@ -87,6 +87,8 @@ class Figure:
     caption: str
     sweep: str
     """For the card: the sweep that holds the arms, or several, separated by commas."""
+    also: Mapping[Preset, str] = field(default_factory=dict)
+    """What the caption says more at one scale, of panels that others lack."""
     panels: tuple[Panel, ...] = ()
     draw: Draw = "mean"
     x: str = "epoch"

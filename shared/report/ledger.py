@@ -61,7 +61,8 @@ def _span(whole: list[int]) -> str:
 
 
 def _net(spec: RunSpec) -> tuple[str, str]:
-    return spec.model.name, ", ".join(f"{name}={value}" for name, value in spec.model.args.items())
+    lower = [spec.precision] if spec.precision != "32-true" else []
+    return spec.model.name, ", ".join([*(f"{name}={value}" for name, value in spec.model.args.items()), *lower])
 
 
 def _optimizer(spec: RunSpec) -> tuple[str, str]:
@@ -206,6 +207,19 @@ def cost_of(part: pd.DataFrame) -> dict[str, float]:
         "images_per_s": float(values("images_per_s").median()),
         "samples": float(values("samples").sum()),
     }
+
+
+def summary(parts: Iterable[pd.DataFrame]) -> str:
+    """``120 finished runs of 2026-11-20 to 2026-11-29, 4.3 core-hours on AMD EPYC``: what a report stands on."""
+    rows = pd.concat([p for p in parts if len(p)] or [pd.DataFrame()], ignore_index=True)
+    text = f"{len(rows):,} finished run{'s' * (len(rows) != 1)}"
+    if "provenance.started_at" in rows and len(days := rows["provenance.started_at"].dropna().str[:10].sort_values()):
+        text += f" of {' to '.join(dict.fromkeys((days.iloc[0], days.iloc[-1])))}"
+    if len(rows):
+        text += f", {number(float(cost_of(rows)['core_hours']), 1)} core-hours"
+    if "provenance.cpu" in rows and len(kinds := sorted(rows["provenance.cpu"].dropna().unique())):
+        text += f" on {' and '.join(kinds)}"
+    return text
 
 
 def origin(source: Source) -> Grid:

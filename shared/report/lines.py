@@ -41,7 +41,9 @@ def ours(series: Series, declared: Figure, source: Source, arms: tuple[str, ...]
     """The lines of our runs; an arm without runs keeps its place in the legend."""
     kind, x = kind_of(series, declared), series.x or declared.x
     if kind == "arms":
-        return [Line(label, series.label, _points(series, declared, source, arms), series.color, series.dash, True)]
+        frame = _points(series, declared, source, arms)
+        words = label if len(frame) else f"{label}: not run"
+        return [Line(words, series.label, frame, series.color, series.dash, True)]
     if kind == "ends":
         frame = _ends(series.metric, x, source, arms)
         return [Line(label, series.label, frame, series.color, series.dash, points=True, joined=False)]

@@ -113,8 +113,10 @@ def plot(declared: Figure, source: Source) -> Plot:
         lines += [replace(line, series=len(named) + i) for i, line in enumerate(laws)]
         several = len(panel.series) > 1
         printed = [theirs(s, declared, source, roles, s.color if several else "paper") for s in panel.series]
+        there = {**source.paper.roles("paper"), **roles}
+        stated = [source.label(s.label, found[-1] if found else "", **there) for s, found in named]
         others = [replace(line, series=i, label=f"paper, {label}" if several else "paper")
-                  for i, (label, (line, _)) in enumerate(zip(labels, printed, strict=True)) if line]  # fmt: skip
+                  for i, (label, (line, _)) in enumerate(zip(stated, printed, strict=True)) if line]  # fmt: skip
         arms += mine
         unsure += [x for _, lost in printed for x in lost]
         title = source.label(panel.title, mine[-1] if mine else "", **roles)
@@ -248,9 +250,9 @@ def _cap(declared: Figure, lines: list[Line]) -> float | None:
 def _ticks(lines: list[Line]) -> tuple[tuple[float, str], ...]:
     """A label for each batch, as far as there is room."""
     xs = sorted({float(x) for line in lines for x in line.frame["x"]})
-    kept = xs[:1]
-    for x in xs[1:]:
+    kept = xs[-1:]  # the largest has its label in any case
+    for x in reversed(xs[:-1]):
         room = math.log(xs[-1] / xs[0]) / TICKS * max(1.0, len(batch_label(x)) / 3.5)
-        if math.log(x / kept[-1]) >= room:
-            kept.append(x)
+        if math.log(kept[0] / x) >= room:
+            kept.insert(0, x)
     return tuple((x, batch_label(x)) for x in kept)

@@ -93,7 +93,7 @@ def test_both_scales_have_a_section_each_with_its_figures_and_command(report):
     assert "    make replicate-keskar\n    make report\n" in paper
     assert "| F1 | here | " in paper
     assert "| C1 | here | " in reduced
-    assert "Nothing is declared at this scale for Figure 5, Figure 6, Figure 7" in reduced
+    assert "Nothing is declared at this scale for: Figure 5; Figure 6; Figure 7" in reduced
 
 
 def test_sweeps_without_a_run_take_a_line_with_the_command_that_runs_them(report):
