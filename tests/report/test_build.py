@@ -9,7 +9,7 @@ from typing import get_args
 import pandas as pd
 import pytest
 
-from shared.report import build, claims
+from shared.report import build, claims, ledger
 from shared.report.build import build_report, short_name, sources
 from shared.report.data import ReportError, Source
 from shared.stats.rules import RuleName
@@ -101,9 +101,8 @@ def test_two_papers_get_a_page_across_them(paper, tmp_path):
     text = build_report([paper, other], {}, {}, tmp_path).markdown.read_text()
     assert text.count("\n## Across the papers\n") == 1
     rows = section(text, "Runs and cost")
-    assert [r.split("|")[1].strip() for r in rows] == [short_name(paper), short_name(other)] == [
-        "Goyal et al. 2017", "Someone 1999"
-    ]  # fmt: skip
+    assert [short_name(paper), short_name(other)] == ["Goyal et al. 2017", "Someone 1999"]
+    assert [r.split("|")[1].strip() for r in rows] == [short_name(paper), short_name(other), "all"]
 
 
 def test_smoke_rows_show_only_where_there_is_nothing_else(paper, runs, make_runs):
@@ -189,3 +188,15 @@ def test_measurements_older_than_what_they_read_are_named():
     })  # fmt: skip
     assert build.outdated(rows) == ["line"]
     assert build.outdated(rows.drop(columns="parents")) == []
+
+
+def test_a_report_says_at_once_what_it_stands_on():
+    rows = pd.DataFrame({
+        "status": "finished", "wall_s": 1800.0, "execution.threads": [1, 2, 1],
+        "provenance.started_at": ["2026-11-29T03:00", "2026-11-27T01:00", None], "provenance.cpu": ["B", "A", "B"],
+    })  # fmt: skip
+    assert ledger.summary([rows, rows[:0]]) == (
+        "3 finished runs of 2026-11-27 to 2026-11-29, 2.0 core-hours on A and B"
+    )
+    assert ledger.summary([rows[:1][["status", "wall_s"]]]) == "1 finished run, 0.5 core-hours"
+    assert ledger.summary([]) == "0 finished runs"
