@@ -41,11 +41,12 @@ def draw(plot: Plot) -> Figure:
     with style():
         figure = Figure(figsize=(width, rows * tall + 0.3), layout="constrained")
         axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+        differ = len({pane.x_label for pane in plot.panes}) > 1
         for number, (ax, pane) in enumerate(zip(axes, plot.panes, strict=False)):
             first = number % columns == 0 or not plot.share_y
             _pane(ax, pane)
             ax.set_ylabel(pane.y_label if first else "")
-            ax.set_xlabel(pane.x_label if number + columns >= len(plot.panes) else "")
+            ax.set_xlabel(pane.x_label if differ or number + columns >= len(plot.panes) else "")
             if plot.share_y:
                 ax.set_ylim(0, _top(plot))
                 ax.tick_params(labelleft=first)
