@@ -192,15 +192,15 @@ def _fit(heading: str, metric: str, tensor: str = "all") -> Cell:
     return Cell(heading, f"diffusion/{tensor}/{metric}", printed=f"diffusion/{metric}" if tensor == "all" else "")
 
 
+_GAIN = _fit("AICc gain of log t over √t", "log-over-sqrt")
+_POWERS = _fit("exponent of a power", "exponent"), _fit("the same, first tensor", "exponent", "first")
 _FIT_CELLS = (
-    _fit("AICc gain of log t over √t", "log-over-sqrt"), _fit("the same, first tensor", "log-over-sqrt", "first"),
-    _fit("slope in ln t", "slope"), _fit("R² of log t", "r2-log"), _fit("exponent of a power", "exponent"),
-    _fit("the same, first tensor", "exponent", "first"),
+    _GAIN, _fit("the same, first tensor", "log-over-sqrt", "first"),
+    _fit("slope in ln t", "slope"), _fit("R² of log t", "r2-log"), *_POWERS,
 )  # fmt: skip
 _FIT_CELLS_F1 = (
-    _fit("AICc gain of log t over √t", "log-over-sqrt"), _fit("over a 32nd of these updates", "log-over-sqrt-early"),
-    _fit("all of them, first tensor", "log-over-sqrt", "first"), _fit("exponent of a power", "exponent"),
-    _fit("the same, first tensor", "exponent", "first"),
+    _GAIN, _fit("over a 32nd of these updates", "log-over-sqrt-early"),
+    _fit("all of them, first tensor", "log-over-sqrt", "first"), *_POWERS,
 )  # fmt: skip
 
 

@@ -64,8 +64,8 @@ def build_report(
     """
     writer = _Writer(out_dir)
     listed = list(papers)
-    shown_rows = {p.key: sources(p, data) for p in listed}
-    entries = [writer.paper(p, shown_rows[p.key], claims.check(verdicts.get(p.key, ()))) for p in listed]
+    found = {p.key: sources(p, data) for p in listed}
+    entries = [writer.paper(p, found[p.key], claims.check(verdicts.get(p.key, ()))) for p in listed]
     scales = [s for s in PRESETS if any(s in e["scales"] for e in entries)]
     status = status_grid(listed, data, verdicts)
     environment = jinja2.Environment(
@@ -74,7 +74,7 @@ def build_report(
     )  # fmt: skip
     text = environment.get_template("report.md.j2").render(
         title=TITLE, papers=entries, scales=scales, how=_how(),
-        stands_on=ledger.summary(s.rows for found in shown_rows.values() for s in found),
+        stands_on=ledger.summary(s.rows for shown in found.values() for s in shown),
         status=writer.table(status), cross=_across(writer, entries) if len(entries) > 1 else "",
         questions=[
             {"table": writer.table(questions.grid(q, {p.key: short_name(p) for p in listed}, verdicts)),

@@ -29,7 +29,7 @@ class Ancestry:
     note: str
 
 
-def posthoc(repo: Path, claims_path: Path, claim_id: str, revs: Iterable[str | None]) -> Ancestry:
+def posthoc(claims_path: Path, claim_id: str, revs: Iterable[str | None]) -> Ancestry:
     """Compare the claim with what the commits that its runs came from say in its place.
 
     What counts is what the claim says, its rules, arms, margins and numbers, and not REMARKS, comments or layout.
@@ -49,7 +49,7 @@ def posthoc(repo: Path, claims_path: Path, claim_id: str, revs: Iterable[str | N
     doubtful = ""
     for rev in known:
         sha, dirty = rev.removesuffix("-dirty"), rev.endswith("-dirty")
-        then = _claims_of(repo, claims_path.resolve(), sha)
+        then = _claims_of(claims_path.resolve(), sha)
         if isinstance(then, str):
             doubtful = then
         elif then.get(claim_id) == now[claim_id]:
@@ -63,6 +63,7 @@ def posthoc(repo: Path, claims_path: Path, claim_id: str, revs: Iterable[str | N
     return Ancestry(None, doubtful) if doubtful else Ancestry(False, "declared before its runs")
 
 
+@lru_cache(maxsize=64)
 def _claims(text: str) -> Claims:
     """By id, without remarks. Raises ValueError (of TOML)."""
     claims = tomllib.loads(text).get("claim", [])
@@ -70,23 +71,22 @@ def _claims(text: str) -> Claims:
 
 
 @lru_cache(maxsize=1024)
-def _claims_of(repo: Path, claims_path: Path, sha: str) -> Claims | str:
+def _claims_of(claims_path: Path, sha: str) -> Claims | str:
     """The claims in a commit, none if it has no such file; or why that cannot be told."""
-    top = _git(repo, "rev-parse", "--show-toplevel")
-    if top is None:
+    folder = claims_path.parent
+    if _git(folder, "rev-parse", "--git-dir") is None:
         return "no git history of the claims here"
-    if _git(repo, "cat-file", "-e", f"{sha}^{{commit}}") is None:
+    if _git(folder, "cat-file", "-e", f"{sha}^{{commit}}") is None:
         return f"revision {sha[:12]} is unknown here"
-    path = claims_path.relative_to(Path(top.strip()).resolve()).as_posix()
     try:
-        return _claims(_git(repo, "show", f"{sha}:{path}") or "")
+        return _claims(_git(folder, "show", f"{sha}:./{claims_path.name}") or "")
     except ValueError:
         return f"the claims of revision {sha[:12]} cannot be read"
 
 
-def _git(repo: Path, *args: str) -> str | None:
+def _git(at: Path, *args: str) -> str | None:
     try:
-        done = subprocess.run(["git", "-C", str(repo), *args], capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run(["git", "-C", str(at), *args], capture_output=True, text=True, timeout=30, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout if done.returncode == 0 else None

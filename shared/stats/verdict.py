@@ -154,7 +154,7 @@ def _speak(paper: Paper, claim: Claim, judged: Judged, base: dict[str, Any]) -> 
     rest += "".join(f"; {note}" for note in (*judged.notes, *lost(used, judged.without), *processors(used)))
     if preset != "smoke":
         revs = [*revisions(used), *revisions(judged.behind)]
-        past = posthoc(paper.folder, paper.folder / "claims.toml", claim.id, revs)
+        past = posthoc(paper.folder / "claims.toml", claim.id, revs)
         if (claim.late and not paper.unseen) or past.posthoc:
             lead = f"{POST_HOC}: {lead}"
         elif past.posthoc is None:

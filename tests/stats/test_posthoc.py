@@ -60,7 +60,7 @@ def commit(folder, text: str) -> str:
 
 
 def ask(folder, claim, *revs):
-    return posthoc(folder, folder / "claims.toml", claim, revs)
+    return posthoc(folder / "claims.toml", claim, revs)
 
 
 def test_only_the_edited_claim_becomes_post_hoc(repo):
