@@ -31,6 +31,8 @@ class Sweep:
     specs: tuple[RunSpec, ...]
     derived: tuple[RunSpec, ...] = ()
     """Arms that nothing runs: what follows from other rows, see ``Paper.completed``."""
+    by_name: bool = False
+    """Reduced only: run by a command that names the sweep or its arms; the plain one would take too long with it."""
 
     @property
     def every(self) -> tuple[RunSpec, ...]:
@@ -102,14 +104,18 @@ class Paper:
         return {s.run_id: s for sw in self.select(preset, sweep) for s in _first_seeds(sw.every, seeds)}
 
     def planned(
-        self, preset: str, seeds: int | None = None, sweep: str | Collection[str] | None = None
+        self,
+        preset: str,
+        seeds: int | None = None,
+        sweep: str | Collection[str] | None = None,
+        by_name: bool = False,
     ) -> dict[str, RunSpec]:
         """What a command for the preset works through: with ``reduced`` also ``own_scale``, and nothing derived.
 
-        Runs on ``unsourced`` data are left out unless a sweep is named. Raises SpecError for more seeds than any arm
-        has.
+        Runs on ``unsourced`` data are left out unless a sweep is named, those of sweeps ``by_name`` unless that or
+        ``by_name``. Raises SpecError for more seeds than any arm has.
         """
-        sweeps = self.select(preset, sweep, True)
+        sweeps = [s for s in self.select(preset, sweep, True) if sweep or by_name or not s.by_name]
         if seeds is not None and seeds > (most := max((_most_seeds(sw.specs) for sw in sweeps), default=0)) > 0:
             raise SpecError(
                 f"{self.key} declares at most {most} seeds an arm, not {seeds}; for others than these set SEED_OFFSET, "
@@ -134,12 +140,14 @@ class Paper:
         return tuple(s for s in sweeps if s.name in wanted)
 
     def commands(self, preset: Preset) -> dict[str, tuple[Sweep, ...]]:
-        """``{make command: sweeps of the preset that it runs}``: the plain one, and with PRESET those it leaves out."""
+        """``{make command: sweeps of the preset that it runs}``: the plain one, and those for what it leaves out."""
         if preset == "smoke":
             return {f"make smoke-{self.key}": self.sweeps(preset)}
         plain = f"make replicate-{self.key}"
         if preset == "reduced":
-            return {plain: self.sweeps(preset)}
+            usual = tuple(s for s in self.sweeps(preset) if not s.by_name)
+            named = {f"{plain} ARGS='--sweep {s.name}'": (s,) for s in self.sweeps(preset) if s.by_name}
+            return {plain: usual, **named}
         within = tuple(s for s in self.sweeps(preset) if s.name in self.own_scale)
         rest = tuple(s for s in self.sweeps(preset) if s.name not in self.own_scale)
         return {line: sweeps for line, sweeps in ((plain, within), (f"{plain} PRESET={preset}", rest)) if sweeps}

@@ -131,6 +131,19 @@ def test_every_data_set_has_a_source_or_is_said_to_have_none(paper: Paper, prese
 
 @papers
 @presets
+def test_one_command_is_named_for_every_sweep_and_the_plain_one_runs_what_it_is_named_for(paper: Paper, preset):
+    commands = paper.commands(preset)
+    assert preset == "reduced" or not any(sweep.by_name for sweep in paper.sweeps(preset))
+    named = [sweep.name for sweeps in commands.values() for sweep in sweeps]
+    assert sorted(named) == sorted(sweep.name for sweep in paper.sweeps(preset))
+    plain = f"make smoke-{paper.key}" if preset == "smoke" else f"make replicate-{paper.key}"
+    planned = paper.planned("reduced" if preset == "paper" else preset)
+    runs = {s.run_id for sweep in commands.get(plain, ()) for s in sweep.specs if s.data.name not in paper.unsourced}
+    assert runs == {i for i, s in planned.items() if s.preset == preset}
+
+
+@papers
+@presets
 def test_batches_fit_into_the_data(paper: Paper, preset):
     for spec in declared(paper.key, preset):
         if spec.data.train_size is not None:

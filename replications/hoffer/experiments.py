@@ -321,9 +321,9 @@ def _residual_sweeps(
         Sweep("r44-confounds", "Momentum kept; rates scaled from 2·|B_S|; the rate dropped early",
               _arms(preset, "r44", confounds, seeds)),
         Sweep("r44-replacement", "Examples drawn with replacement",
-              _arms(preset, "r44", ("sb-replaced", "lb-replaced"), seeds)),
+              _arms(preset, "r44", ("sb-replaced", "lb-replaced"), seeds), by_name=preset == "reduced"),
         Sweep("r44-longer", "SB for as many epochs as regime adaptation takes",
-              _arms(preset, "r44", ("sb-long",), seeds)),
+              _arms(preset, "r44", ("sb-long",), seeds), by_name=preset == "reduced"),
         Sweep("r44-potential", "The loss at random points around the start",
               tuple(potential(preset, "r44", s) for s in few)),
     )  # fmt: skip

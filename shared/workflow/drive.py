@@ -89,6 +89,9 @@ def make_plan(
     for p in papers if not chosen.get("sweep") else ():
         if left := sorted({s.data.name for s in p.runs(preset).values()} & set(p.unsourced)):
             tell(f"{p.key}: left out are runs on {', '.join(left)}, of which this suite has no source", markup=False)
+        if (left := [s.name for s in p.select(preset) if s.by_name]) and not chosen.get("arms"):
+            named = " ".join(f"--sweep {name}" for name in left)
+            tell(f"{p.key}: left out is what runs by name only: {named}", markup=False)
     if chosen.get("assignments"):
         declared = [t.spec for p in papers for t in choose(p, preset, results, **{**chosen, "assignments": None})]
         if left := sorted({s.arm for s in declared if s.parents}):

@@ -103,7 +103,7 @@ def choose(
     snapshot holds is done as well. Whose weights or summaries a run to do reads is among them, unless its folder is
     here. Raises SpecError before anything starts.
     """
-    specs = paper.planned(preset, seeds, sweep)
+    specs = paper.planned(preset, seeds, sweep, by_name=bool(arms))
     if not specs:
         raise SpecError(f"{paper.key} declares no run for preset {preset!r}")
     if arms:

@@ -80,6 +80,18 @@ def test_data_that_nobody_has_is_planned_only_by_the_name_of_its_sweep(tmp_path)
     assert len(choose(lost, "reduced", tmp_path, sweep="grid")) == 4
 
 
+def test_a_sweep_that_runs_by_name_is_left_out_unless_it_or_an_arm_is_named(tmp_path):
+    sweeps = tuple(replace(s, by_name=s.name == "extra") for s in PAPER.sweeps("reduced"))
+    paper = replace(PAPER, sweeps=lambda preset: sweeps)
+    arms = {what: {t.spec.arm for t in choose(paper, "reduced", tmp_path, **chosen)} for what, chosen in (
+        ("plain", {}), ("sweep", {"sweep": "extra"}), ("arm", {"arms": ["b"]}))}  # fmt: skip
+    assert arms == {"plain": {"a", "a-twice"}, "sweep": {"a", "b"}, "arm": {"b"}}
+    assert list(paper.commands("reduced")) == [
+        "make replicate-toy", "make replicate-toy ARGS='--sweep extra'"
+    ]  # fmt: skip
+    assert paper.commands_for("reduced", {"a", "b"}) == list(paper.commands("reduced"))
+
+
 def test_overridden_runs_are_runs_of_their_own(tmp_path):
     plain, changed = (choose(PAPER, "reduced", tmp_path, assignments=a) for a in ([], ["lr=0.2"]))
     assert {t.spec.lr for t in changed} == {0.2}
