@@ -13,6 +13,7 @@ from shared.report.units import unit
 from shared.stats.intervals import PLACES, places
 from shared.stats.posthoc import POST_HOC
 
+OUTCOMES_TITLE, NUMBERS_TITLE = "Claims and outcomes", "The numbers behind the outcomes"
 OUTCOMES: Mapping[str, str] = {
     "reproduced": "Every test written down for the claim at this scale holds. At reduced scale these mostly ask for a "
     "direction or a shape and not for a size; rule and margin say which.",
@@ -83,7 +84,7 @@ def outcomes(verdicts: Sequence[Verdict], key: str) -> Grid:
     rows = tuple((str(v["claim"]), number(v.get("where")), number(v.get("says")),
                   "\n".join([said(v), *[POST_HOC] * is_late(v)]), "–" if is_exact(v) else number(v["scale"]))
                  for v in verdicts)  # fmt: skip
-    return Grid(f"{key}-claims", "Claims and outcomes", columns, rows)
+    return Grid(f"{key}-claims", OUTCOMES_TITLE, columns, rows)
 
 
 def evidence(verdicts: Sequence[Verdict], key: str) -> Grid:
@@ -100,7 +101,7 @@ def evidence(verdicts: Sequence[Verdict], key: str) -> Grid:
                   value(v.get("n")), rule(v), number(v.get("note") or v.get("reason")))
                  for v in verdicts if v["outcome"] != "not-run"
                  and not (is_exact(v) and v["outcome"] == "reproduced"))  # fmt: skip
-    return Grid(f"{key}-evidence", "The numbers behind the outcomes", columns, rows)
+    return Grid(f"{key}-evidence", NUMBERS_TITLE, columns, rows)
 
 
 def not_run(verdicts: Sequence[Verdict], key: str) -> Grid:

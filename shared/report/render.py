@@ -13,6 +13,7 @@ import typst
 from shared.report.claims import OUTCOMES
 from shared.report.grid import BREAK
 from shared.report.interactive import SCRIPT
+from shared.report.links import linked
 
 TEMPLATES = Path(__file__).parent / "templates"
 _READ = "markdown-smart-subscript-superscript-citations-yaml_metadata_block-raw_html-raw_tex"
@@ -22,11 +23,15 @@ _MARK = "\ue000"
 """Carries the line breaks of table cells through pandoc, which reads no HTML here."""
 
 
+def _source(markdown: str) -> str:
+    return linked(markdown).replace(BREAK, _MARK)
+
+
 def to_typst(markdown: str, title: str) -> str:
     """The whole Typst document."""
     arguments = ["--standalone", "--wrap=none", _COLUMNS, f"--template={TEMPLATES / 'report.typ'}",
                  f"--variable=title:{title}"]  # fmt: skip
-    text = pypandoc.convert_text(markdown.replace(BREAK, _MARK), "typst", format=_READ, extra_args=arguments)
+    text = pypandoc.convert_text(_source(markdown), "typst", format=_READ, extra_args=arguments)
     return text.replace(_MARK, "#linebreak();")
 
 
@@ -50,7 +55,7 @@ def to_html(markdown: str, folder: Path, title: str, scales: str, interactive: M
                  f"--template={TEMPLATES / 'report.html'}", f"--variable=title:{title}",
                  f"--variable=scales:{scales}", f"--variable=script:{SCRIPT}",
                  "--variable=style:@@style@@", "--metadata=pagetitle:" + title]  # fmt: skip
-    page = pypandoc.convert_text(markdown.replace(BREAK, _MARK), "html5", format=_READ, extra_args=arguments)
+    page = pypandoc.convert_text(_source(markdown), "html5", format=_READ, extra_args=arguments)
     page = page.replace("@@style@@", style).replace(_MARK, "<br>")
     page = page.replace("<table", '<div class="scroll"><table').replace("</table>", "</table></div>")
     for name in OUTCOMES:
