@@ -100,8 +100,8 @@ PAPER = Paper(
         "The last batch of an epoch is cut into as many ghost batches as a full one: 27 images and one of 11 on "
         "CIFAR, all weighted alike (E3).",
         "The released scripts have other batches than Table 1: ResNet44 at 2048 (and at 1024, in the line named after "
-        "WRN16-4), F1's LB and +LR at 2048 with rates scaled from 256, its +GBN at 4096. The command line cannot "
-        "select the wide net.",
+        "WRN16-4), F1's LB and +LR at 2048 with rates scaled from 256 (C-scripts), its +GBN at 4096. The command line "
+        "cannot select the wide net.",
         "The released regime of C1 and C3 has no momentum and raises the rate tenfold at epoch 60.",
         "The distance is logged for the first tensor alone.",
         "The residual net of the code has 1×1 convolutions with batch norm as its shortcuts where CIFAR nets elsewhere "
