@@ -141,15 +141,15 @@ class Paper:
 
     def commands(self, preset: Preset) -> dict[str, tuple[Sweep, ...]]:
         """``{make command: sweeps of the preset that it runs}``: the plain one, and those for what it leaves out."""
+        declared = self.sweeps(preset)
         if preset == "smoke":
-            return {f"make smoke-{self.key}": self.sweeps(preset)}
+            return {f"make smoke-{self.key}": declared}
         plain = f"make replicate-{self.key}"
         if preset == "reduced":
-            usual = tuple(s for s in self.sweeps(preset) if not s.by_name)
-            named = {f"{plain} ARGS='--sweep {s.name}'": (s,) for s in self.sweeps(preset) if s.by_name}
-            return {plain: usual, **named}
-        within = tuple(s for s in self.sweeps(preset) if s.name in self.own_scale)
-        rest = tuple(s for s in self.sweeps(preset) if s.name not in self.own_scale)
+            usual = tuple(s for s in declared if not s.by_name)
+            return {plain: usual, **{f"{plain} ARGS='--sweep {s.name}'": (s,) for s in declared if s.by_name}}
+        within = tuple(s for s in declared if s.name in self.own_scale)
+        rest = tuple(s for s in declared if s.name not in self.own_scale)
         return {line: sweeps for line, sweeps in ((plain, within), (f"{plain} PRESET={preset}", rest)) if sweeps}
 
     def commands_for(self, preset: Preset, arms: Collection[str]) -> list[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from shared.report.claims import NUMBERS_TITLE, OUTCOMES_TITLE
 
@@ -15,6 +16,22 @@ _KINDS = {OUTCOMES_TITLE: "claim", NUMBERS_TITLE: "numbers"}
 _OTHER = {"claim": "numbers", "numbers": "claim"}
 
 
+class Target(NamedTuple):
+    """A row of a claim: where a link may lead."""
+
+    kind: str
+    """``claim``: its outcome; ``numbers``: those behind it; empty: a row of some other table that is named so."""
+    section: int
+    claim: str
+
+    def link(self) -> str:
+        return f"[{self.claim}](#{self.name})"
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind}-{self.section}-{self.claim}"
+
+
 def linked(markdown: str) -> str:
     """The report with links in pandoc's markdown; a claim without a row in a table of outcomes stays as it is.
 
@@ -22,48 +39,42 @@ def linked(markdown: str) -> str:
     other table is named so too: C1 is a claim and also a net.
     """
     places = list(_places(markdown))
-    targets, others = dict[str, int](), set[str]()
-    for n, (line, section, table) in enumerate(places):
-        if row := _ROW.match(line):
-            if kind := _KINDS.get(table):
-                targets.setdefault(_name(kind, section, row[1]), n)
-            else:
-                others.add(row[1])
-    claims = [name.split("-", 2)[1:] for name in targets if name.startswith("claim-")]
-    papers = Counter(claim for _, claim in claims)
-    anywhere = {c: _name("claim", s, c) for s, c in claims if papers[c] == 1 and c not in others}
-    own: dict[str, dict[str, str]] = {}
-    for section, claim in claims:
-        own.setdefault(section, {})[claim] = _name("claim", section, claim)
+    targets: dict[Target, int] = {}  # and the first line that is one
+    for n, (_, _, row) in enumerate(places):
+        if row:
+            targets.setdefault(row, n)
+    others = {t.claim for t in targets if not t.kind}
+    papers = Counter(t.claim for t in targets if t.kind == "claim")
+    anywhere = {t.claim: t for t in targets if t.kind == "claim" and papers[t.claim] == 1 and t.claim not in others}
+
+    def link(claim: str, section: int) -> str:
+        target: Target | None = Target("claim", section, claim)
+        if target not in targets:
+            target = anywhere.get(claim)
+        return target.link() if target else claim
+
     lines = []
-    for n, (line, section, table) in enumerate(places):
+    for n, (line, section, row) in enumerate(places):
         if line.startswith(("#", "    ", "|:", "|-")):
             lines.append(line)
             continue
-        head, row = "", _ROW.match(line)
-        if row and (kind := _KINDS.get(table)) and targets[name := _name(kind, section, row[1])] == n:
-            there = _name(_OTHER[kind], section, row[1])
-            head = f"| [{f'[{row[1]}](#{there})' if there in targets else row[1]}]{{#{name}}}"
-            line = line[row.end() :]
-        known = {**anywhere, **own.get(section, {})}
-        parts = _LEFT_ALONE.split(line)
-        lines.append(head + "".join(part if i % 2 else _link(part, known) for i, part in enumerate(parts)))
+        head, text = "", line
+        if row and row.kind and targets[row] == n:
+            there = row._replace(kind=_OTHER[row.kind])
+            head = f"| [{there.link() if there in targets else row.claim}]{{#{row.name}}}"
+            text = line.removeprefix(f"| {row.claim}")
+        parts = _LEFT_ALONE.split(text)
+        parts[::2] = [re.sub(rf"(?<![\w-]){_ID}(?![\w-])", lambda m, s=section: link(m[0], s), p) for p in parts[::2]]
+        lines.append(head + "".join(parts))
     return "\n".join(lines)
 
 
-def _places(markdown: str) -> Iterator[tuple[str, str, str]]:
-    """Each line with the number of its section and the heading of its table."""
+def _places(markdown: str) -> Iterator[tuple[str, int, Target | None]]:
+    """Each line with the number of its section, and as what it may be a target."""
     section, table = 0, ""
     for line in markdown.split("\n"):
         section += line.startswith("## ")
         if line.startswith("#"):
             table = line.lstrip("# ")
-        yield line, str(section), table
-
-
-def _name(kind: str, section: str, claim: str) -> str:
-    return f"{kind}-{section}-{claim}"
-
-
-def _link(text: str, known: Mapping[str, str]) -> str:
-    return re.sub(rf"(?<![\w-]){_ID}(?![\w-])", lambda m: f"[{m[0]}](#{known[m[0]]})" if m[0] in known else m[0], text)
+        row = _ROW.match(line)
+        yield line, section, Target(_KINDS.get(table, ""), section, row[1]) if row else None
