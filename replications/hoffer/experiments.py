@@ -5,7 +5,7 @@ batches (|B_S| = 128, |B_L| = 4096), in the base of the √ rule and in regime a
 What text and code do not agree on has arms of its own, each of which changes one thing. Net F1 runs at the paper's own
 scale (preset ``paper``); ResNet44 and C1 run reduced, on 4,096 CIFAR-10 images.
 
-    make replicate-hoffer                                          F1's table, the reduced nets: 2.5 hours on two cores
+    make replicate-hoffer                                          F1's table, the reduced nets: 2.1 hours on two cores
     make replicate-hoffer PRESET=paper ARGS="--sweep f1-ra-32"     F1 for 1,600 epochs, two seeds: 1.5 hours
     make replicate-hoffer PRESET=paper ARGS="--sweep r44-table1"   ResNet44 on CIFAR-10: a GPU
 """
